@@ -1,0 +1,1 @@
+"""Graphs in ComfyUI's API format: what they name, their parameters, and their digest. Pure."""
