@@ -28,3 +28,8 @@ lint: venv ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+.PHONY: crds
+crds: venv ## crds/ and the chart's copy, from the models in operator/comfyard/api
+	$(PY) -m comfyard.api.crds crds
+	$(PY) -m comfyard.api.crds charts/comfyard/files/crds

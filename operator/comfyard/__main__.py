@@ -1,0 +1,5 @@
+"""`python -m comfyard`."""
+
+from comfyard.cli import main
+
+main()

@@ -1,0 +1,117 @@
+"""HardwareProfile: what a ComfyUI server is, and how many of them there may be. Cluster-scoped, for admins."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from comfyard.api.conditions import Conditions
+from comfyard.api.meta import FreeForm, Model, Name, ObjectMeta, Quantity
+
+LabelMap = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
+
+
+class Gpu(Model):
+    """The GPUs of one server."""
+
+    resource_name: Annotated[str, Field(max_length=253)] = Field(
+        "nvidia.com/gpu", description="The extended resource that the device plugin offers."
+    )
+    count: Annotated[int, Field(ge=0, le=16)] = Field(1, description="GPUs of one server; 0 runs ComfyUI on the CPU.")
+    memory: Quantity | None = Field(None, description="Memory of one GPU, such as 24Gi; for people and for estimates.")
+
+
+class EnvVar(Model):
+    """One variable of the server's environment."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$")]
+    value: Annotated[str, Field(max_length=4096)] = ""
+
+
+class Resources(Model):
+    """Requests and limits of the ComfyUI container, besides the GPUs."""
+
+    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(default_factory=dict)
+    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(default_factory=dict)
+
+
+class Server(Model):
+    """The ComfyUI container."""
+
+    image: Annotated[str, Field(min_length=1, max_length=512)] = Field(
+        description="A ComfyUI image; its entry point must take ComfyUI's own arguments."
+    )
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    command: Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=32)] = Field(
+        default_factory=list, description="In place of the image's entry point."
+    )
+    args: Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=64)] = Field(
+        default_factory=list, description="Added to what the operator sets (listen, port, directories, model paths)."
+    )
+    env: Annotated[
+        list[EnvVar],
+        Field(
+            max_length=64, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+        ),
+    ] = Field(default_factory=list)
+    resources: Resources = Field(default_factory=Resources)
+
+
+class Placement(Model):
+    """Where server pods go, in the words of a pod's spec."""
+
+    node_selector: LabelMap = Field(default_factory=dict)
+    tolerations: Annotated[list[FreeForm], Field(max_length=32)] = Field(default_factory=list)
+    affinity: FreeForm | None = None
+    runtime_class_name: Name | None = None
+    priority_class_name: Name | None = None
+    scheduler_name: Name | None = None
+    labels: LabelMap = Field(default_factory=dict)
+    annotations: LabelMap = Field(default_factory=dict)
+    image_pull_secrets: Annotated[
+        list[Name], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = Field(default_factory=list, description="Names of Secrets in the namespace of the job.")
+
+
+class Pool(Model):
+    """How many servers there may be of one pool: a namespace, this profile, and a set of claims."""
+
+    max_servers: Annotated[int, Field(ge=1, le=1000)] = Field(4, description="Servers of this profile in the cluster.")
+    idle_seconds: Annotated[int, Field(ge=0, le=604800)] = Field(
+        300, description="A server that had nothing to do for so long goes away."
+    )
+
+
+class HardwareProfileSpec(Model):
+    """What a server is."""
+
+    tier: Literal["High", "Mid", "Low", "Custom"] = Field("Custom", description="What people call the machine.")
+    gpu: Gpu = Field(default_factory=Gpu)
+    server: Server
+    placement: Placement = Field(default_factory=Placement)
+    pool: Pool = Field(default_factory=Pool)
+
+
+class ServerCounts(Model):
+    """Servers of this profile in all namespaces."""
+
+    total: Annotated[int, Field(ge=0)] = 0
+    starting: Annotated[int, Field(ge=0)] = 0
+    idle: Annotated[int, Field(ge=0)] = 0
+    busy: Annotated[int, Field(ge=0)] = 0
+
+
+class HardwareProfileStatus(Model):
+    """What the operator saw."""
+
+    observed_generation: int = -1
+    conditions: Conditions = Field(default_factory=list)
+    servers: ServerCounts = Field(default_factory=ServerCounts)
+    queued: Annotated[int, Field(ge=0)] = Field(0, description="Jobs that wait for a server of this profile.")
+
+
+class HardwareProfile(Model):
+    """What a ComfyUI server is: image, GPUs, placement, and how many."""
+
+    metadata: ObjectMeta
+    spec: HardwareProfileSpec
+    status: HardwareProfileStatus = Field(default_factory=HardwareProfileStatus)

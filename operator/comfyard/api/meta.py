@@ -1,0 +1,84 @@
+"""What all kinds share: names of group, labels and annotations, the base model, and field types of Kubernetes.
+
+Every string and list here has a bound: the API server's cost estimate of CEL rules assumes the worst case of what
+the schema allows, and etcd refuses objects over 1.5 MiB.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+GROUP = "comfyard.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CATEGORY = "comfy"
+
+MANAGED_BY = "comfyard"
+"""Value of app.kubernetes.io/managed-by on everything the operator makes."""
+
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_POOL = f"{GROUP}/pool"
+LABEL_PROFILE = f"{GROUP}/profile"
+LABEL_CLAIM = f"{GROUP}/claim"
+LABEL_TEMPLATE = f"{GROUP}/template"
+ANNOTATION_HOSTS = f"{GROUP}/hosts"
+"""On a Secret: the hosts, separated by commas, that it may be sent to. Its owner decides, not who names it."""
+
+
+class Model(BaseModel):
+    """A part of a resource: snake_case here, camelCase in the API, never changed after it was read.
+
+    Unknown fields are ignored, so that an operator can read what a newer one wrote; the API server has pruned or
+    refused what the schema does not know.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+    def to_api(self) -> dict[str, Any]:
+        """The JSON form, as the API server takes it: camelCase, unset fields left out."""
+        return self.model_dump(by_alias=True, exclude_none=True, mode="json")
+
+
+class ObjectMeta(Model):
+    """The part of metav1.ObjectMeta that is read here."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+]
+"""A DNS-1123 subdomain: the name of an object."""
+
+_NUMBER = r"(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
+
+Quantity = Annotated[
+    str | int,
+    Field(
+        json_schema_extra={
+            "x-kubernetes-int-or-string": True,
+            "pattern": rf"^(\+|-)?{_NUMBER}(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?{_NUMBER}))?$",
+        }
+    ),
+]
+"""resource.Quantity: 24Gi, 500m, 1000000000."""
+
+Text = Annotated[str, Field(max_length=1024)]
+"""A sentence for a person."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
+"""A SHA-256 digest as 64 lower-case hexadecimal digits."""
+
+FreeForm = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+"""An object whose schema is not ours (a graph, an affinity): kept as it is, compared as a whole."""

@@ -1,0 +1,64 @@
+"""What a pod says of itself, for people: why it does not run."""
+
+from typing import Any
+
+from comfyard.kube.kinds import Obj
+
+_BAD_WAITING = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+    }
+)
+
+
+def is_ready(pod: Obj) -> bool:
+    """The Ready condition."""
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in _conditions(pod))
+
+
+def ready_transition(pod: Obj) -> str | None:
+    """When the Ready condition changed last."""
+    return next((c.get("lastTransitionTime") for c in _conditions(pod) if c["type"] == "Ready"), None)
+
+
+def is_over(pod: Obj) -> bool:
+    """Whether its containers have ended and stay so."""
+    return pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
+
+
+def is_deleting(pod: Obj) -> bool:
+    """Whether it is on the way out."""
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def trouble(pod: Obj) -> str | None:
+    """Why the pod does not start, if it says so: unschedulable, no image, crashing."""
+    for condition in _conditions(pod):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}"
+    status = pod.get("status", {})
+    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+        text = _container_trouble(container)
+        if text:
+            return f"container {container['name']}: {text}"
+    return None
+
+
+def _container_trouble(container: dict[str, Any]) -> str | None:
+    waiting = container.get("state", {}).get("waiting") or {}
+    if waiting.get("reason") not in _BAD_WAITING:
+        return None
+    ended = container.get("lastState", {}).get("terminated")
+    last = f"; it ended with exit code {ended.get('exitCode')} ({ended.get('reason', '')})" if ended else ""
+    return f"{waiting['reason']}: {waiting.get('message', '')}{last}"
+
+
+def _conditions(pod: Obj) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pod.get("status", {}).get("conditions") or []
+    return found

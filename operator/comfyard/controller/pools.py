@@ -1,0 +1,105 @@
+"""Pools: the servers that are alike, and so can stand in for one another."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from comfyard.api.attempts import parse_time
+from comfyard.api.hardware_profile import HardwareProfile
+from comfyard.api.meta import LABEL_POOL, LABEL_PROFILE
+from comfyard.controller import pods
+from comfyard.kube.kinds import Obj, name_of, namespace_of
+from comfyard.workflow.digest import digest
+
+_PROFILE_PART = 40
+
+LOST_SECONDS = 20
+"""A server that is not Ready for so long is lost. Longer than an agent's drain and its restart; shorter than the time
+after which an agent without the API server stops by itself, which only costs a second rendering, never a second result:
+who has lost the assignment cannot write."""
+
+
+@dataclass(frozen=True, order=True)
+class Pool:
+    """What makes servers alike.
+
+    Attributes:
+        model_claims: Mounted read-only, in this order of precedence.
+        results_claim: Mounted for the agent to store results; empty when they go to S3.
+        shape: Digest of the profile's server, GPUs and placement: a changed profile makes new pools, and the servers of
+            the old ones go when they are idle.
+    """
+
+    namespace: str
+    profile: str
+    model_claims: tuple[str, ...]
+    results_claim: str
+    shape: str
+
+    @property
+    def name(self) -> str:
+        """A label value and the first part of its pods' names."""
+        key = digest([self.namespace, self.profile, self.model_claims, self.results_claim, self.shape])
+        return f"{self.profile[:_PROFILE_PART].rstrip('-.').replace('.', '-')}-{key[-8:]}"
+
+
+def shape_of(profile: HardwareProfile) -> str:
+    """Digest of what a server of the profile is."""
+    spec = profile.spec
+    return digest([spec.server.to_api(), spec.gpu.to_api(), spec.placement.to_api()])
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server pod, as far as scheduling is concerned.
+
+    Attributes:
+        leaving: It gets no new job: it is being deleted, or its containers have ended.
+        lost_at: When its job goes elsewhere, unless it is Ready again by then; None while it is Ready.
+        job: The unfinished job that is assigned to it, as (namespace, name).
+        idle_since: When it had nothing to do last; None while it starts or works.
+        trouble: Why it does not start, if it says so.
+    """
+
+    namespace: str
+    name: str
+    pool: str
+    profile: str
+    ready: bool
+    leaving: bool
+    lost_at: datetime | None = None
+    job: tuple[str, str] | None = None
+    idle_since: datetime | None = None
+    trouble: str | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can take a job now."""
+        return self.ready and not self.leaving and self.job is None
+
+
+def observe_server(pod: Obj, job: tuple[str, str] | None, last_end: datetime | None) -> Server:
+    """A Server from its pod, the job assigned to it, and the end of the last attempt on it."""
+    labels = pod["metadata"].get("labels", {})
+    ready = pods.is_ready(pod)
+    idle_since = None
+    since = pods.ready_transition(pod)
+    if ready and job is None and since:
+        idle_since = max(parse_time(since), last_end) if last_end else parse_time(since)
+    return Server(
+        namespace=namespace_of(pod),
+        name=name_of(pod),
+        pool=labels.get(LABEL_POOL, ""),
+        profile=labels.get(LABEL_PROFILE, ""),
+        ready=ready,
+        leaving=pods.is_deleting(pod) or pods.is_over(pod),
+        lost_at=None if ready else _lost_at(pod, since),
+        job=job,
+        idle_since=idle_since,
+        trouble=None if ready else pods.trouble(pod),
+    )
+
+
+def _lost_at(pod: Obj, since: str | None) -> datetime | None:
+    if pods.is_over(pod):
+        return datetime.min.replace(tzinfo=UTC)
+    return parse_time(since) + timedelta(seconds=LOST_SECONDS) if since else None

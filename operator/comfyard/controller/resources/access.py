@@ -1,0 +1,94 @@
+"""What the programs in a namespace may do, kept by the operator: ServiceAccounts, Roles and a NetworkPolicy."""
+
+from collections.abc import Sequence
+
+from lightkube.models.core_v1 import ServiceAccount
+from lightkube.models.meta_v1 import LabelSelector, ObjectMeta
+from lightkube.models.networking_v1 import (
+    IPBlock,
+    NetworkPolicy,
+    NetworkPolicyEgressRule,
+    NetworkPolicyPeer,
+    NetworkPolicyPort,
+    NetworkPolicySpec,
+)
+from lightkube.models.rbac_v1 import PolicyRule, Role, RoleBinding, RoleRef, Subject
+
+from comfyard.api.meta import GROUP, LABEL_COMPONENT, LABEL_MANAGED_BY, MANAGED_BY
+from comfyard.kube.kinds import NETWORK_POLICY, ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind, Obj
+
+AGENT = "comfyard-agent"
+SYNC = "comfyard-sync"
+COMPONENT_SERVER = "server"
+COMPONENT_SYNC = "sync"
+
+_DNS_PORT = 53
+
+
+def build_access(namespace: str, secrets: Sequence[str]) -> list[tuple[Kind, Obj]]:
+    """Everything that a namespace needs before our programs run in it.
+
+    Args:
+        namespace: The namespace of the jobs or bundles.
+        secrets: Names of the Secrets that its unfinished jobs name; the agent may read these and no other.
+    """
+    agent = [
+        PolicyRule(apiGroups=[GROUP], resources=["generationjobs"], verbs=["get", "list", "watch"]),
+        PolicyRule(apiGroups=[GROUP], resources=["generationjobs/status"], verbs=["patch"]),
+        PolicyRule(apiGroups=["apps"], resources=["controllerrevisions"], verbs=["get"]),
+    ]
+    if secrets:  # a rule without names would allow all
+        names = sorted(secrets)
+        agent.append(PolicyRule(apiGroups=[""], resources=["secrets"], resourceNames=names, verbs=["get"]))
+    sync = [
+        PolicyRule(apiGroups=[GROUP], resources=["modelbundles"], verbs=["get", "list", "watch"]),
+        PolicyRule(apiGroups=[GROUP], resources=["modelbundles/status"], verbs=["patch"]),
+    ]
+    return [*_program(namespace, AGENT, agent), *_program(namespace, SYNC, sync), (NETWORK_POLICY, _isolate(namespace))]
+
+
+def _program(namespace: str, name: str, rules: list[PolicyRule]) -> list[tuple[Kind, Obj]]:
+    meta = ObjectMeta(name=name, namespace=namespace, labels={LABEL_MANAGED_BY: MANAGED_BY})
+    return [
+        (SERVICE_ACCOUNT, ServiceAccount(metadata=meta, automountServiceAccountToken=False).to_dict()),
+        (ROLE, Role(metadata=meta, rules=rules).to_dict()),
+        (
+            ROLE_BINDING,
+            RoleBinding(
+                metadata=meta,
+                roleRef=RoleRef(apiGroup="rbac.authorization.k8s.io", kind="Role", name=name),
+                subjects=[Subject(kind="ServiceAccount", name=name, namespace=namespace)],
+            ).to_dict(),
+        ),
+    ]
+
+
+def _isolate(namespace: str) -> Obj:
+    """Nobody reaches our pods but kubelet's probes; they reach DNS, the API server and stores, not cloud metadata."""
+    return NetworkPolicy(
+        metadata=ObjectMeta(name="comfyard", namespace=namespace, labels={LABEL_MANAGED_BY: MANAGED_BY}),
+        spec=NetworkPolicySpec(
+            podSelector=LabelSelector(matchLabels={LABEL_MANAGED_BY: MANAGED_BY}),
+            policyTypes=["Ingress", "Egress"],
+            ingress=[],
+            egress=[
+                NetworkPolicyEgressRule(
+                    ports=[
+                        NetworkPolicyPort(port=_DNS_PORT, protocol="UDP"),
+                        NetworkPolicyPort(port=_DNS_PORT, protocol="TCP"),
+                    ]
+                ),
+                NetworkPolicyEgressRule(
+                    to=[
+                        NetworkPolicyPeer(ipBlock=IPBlock(cidr="0.0.0.0/0", except_=["169.254.0.0/16"])),
+                        NetworkPolicyPeer(ipBlock=IPBlock(cidr="::/0", except_=["fe80::/10"])),
+                    ]
+                ),
+            ],
+        ),
+    ).to_dict()
+
+
+def labels(component: str) -> dict[str, str]:
+    """Labels of our pods, which the NetworkPolicy and the operator's watches select."""
+    return {LABEL_MANAGED_BY: MANAGED_BY, LABEL_COMPONENT: component}

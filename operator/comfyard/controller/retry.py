@@ -1,0 +1,76 @@
+"""After an attempt has failed: again, elsewhere, or not at all. Design: one table, this module is it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from comfyard.api.attempts import parse_time
+from comfyard.api.generation_job import Attempt
+
+LOST_LIMIT = 10
+"""A lost server is not the job's fault and not counted, but a job that loses so many has something to do with it."""
+
+_BACKOFF_BASE_SECONDS = 10
+_BACKOFF_CAP_SECONDS = 360
+
+
+@dataclass(frozen=True)
+class Again:
+    """Try (again), on the profile of that index, not before that time."""
+
+    profile: int = 0
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Failed for good."""
+
+    reason: str
+    message: str
+
+
+def after_attempts(attempts: Sequence[Attempt], profiles: int, backoff_limit: int) -> Again | GiveUp:
+    """What follows from the attempts so far.
+
+    Args:
+        attempts: All ended attempts, oldest first.
+        profiles: How many profiles the job lists.
+        backoff_limit: How many counted failures are tried again.
+    """
+    failed = [a for a in attempts if a.outcome == "Failed"]
+    if not failed:
+        return Again()
+    counted = [a for a in failed if a.failure_class not in {"ServerLost", "OutOfVRAM"}]
+    profile = sum(a.failure_class == "OutOfVRAM" for a in failed) // 2  # each profile gets a second try, models freed
+    give_up = _reason_to_give_up(failed, counted, backoff_limit)
+    if give_up:
+        return give_up
+    if profile >= profiles:
+        message = f"out of VRAM on every profile of the job; add one with more memory: {failed[-1].message}"
+        return GiveUp("OutOfVRAM", message)
+    return Again(profile, _not_before(failed[-1], len(counted)))
+
+
+def _reason_to_give_up(failed: Sequence[Attempt], counted: Sequence[Attempt], backoff_limit: int) -> GiveUp | None:
+    last = failed[-1]
+    lost = sum(a.failure_class == "ServerLost" for a in failed)
+    same = sum(a.failure_class == "NodeError" and a.message == last.message for a in counted)
+    if last.failure_class == "Invalid":
+        return GiveUp("Invalid", last.message)
+    if lost > LOST_LIMIT:
+        return GiveUp("ServerLost", f"lost {lost} servers, which is more than chance: {last.message}")
+    if last.failure_class == "NodeError" and same > 1:
+        return GiveUp("NodeError", f"the same error twice: {last.message}")
+    if len(counted) > backoff_limit:
+        message = f"failed {len(counted)} times, backoffLimit is {backoff_limit}: {last.message}"
+        return GiveUp("BackoffLimitExceeded", message)
+    return None
+
+
+def _not_before(last: Attempt, counted: int) -> datetime | None:
+    """10 s, 20 s, 40 s … up to 6 minutes after a counted failure, as Kubernetes' Job does; at once after others."""
+    if last.failure_class in {"ServerLost", "OutOfVRAM", "ServerStuck"}:
+        return None
+    seconds = min(_BACKOFF_CAP_SECONDS, _BACKOFF_BASE_SECONDS * 2 ** (counted - 1))
+    return parse_time(last.end) + timedelta(seconds=seconds)

@@ -1,0 +1,38 @@
+"""What the operator's administrator decides, from the environment (the chart's values)."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from comfyard.api.model_bundle import AccessMode, ClaimTemplate, read_write_once
+
+
+class Settings(BaseSettings):
+    """Environment variables of the operator, each with the prefix COMFYARD_.
+
+    Attributes:
+        image: The image of the operator itself, from which agents and store syncs run too.
+        models_claim: The claim of a bundle that names none; made in the bundle's namespace when it is not there.
+        results_claim: The claim for results of a job that names no output; made likewise.
+        stuck_seconds: A server that shows no progress for so long is restarted.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="COMFYARD_")
+
+    image: str
+    image_pull_policy: str = "IfNotPresent"
+    models_claim: str = "comfyard-models"
+    models_size: str = "100Gi"
+    results_claim: str = "comfyard-results"
+    results_size: str = "10Gi"
+    storage_class: str = ""
+    access_modes: list[AccessMode] = Field(default_factory=read_write_once)
+    stuck_seconds: Annotated[int, Field(ge=1)] = 300
+    resync_seconds: Annotated[float, Field(gt=0)] = 300
+
+    def claim_template(self, size: str) -> ClaimTemplate:
+        """The default shape of a claim that the operator makes."""
+        return ClaimTemplate(
+            size=size, storage_class_name=self.storage_class or None, access_modes=list(self.access_modes)
+        )

@@ -1,0 +1,172 @@
+"""The KubeClient on lightkube."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
+
+import httpx2
+import lightkube
+from lightkube.config.kubeconfig import KubeConfig
+from lightkube.core.exceptions import ApiError as LightkubeApiError
+from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+from lightkube.types import CascadeType, PatchType
+
+from comfyard.kube import errors
+from comfyard.kube.kinds import Kind, Obj
+from comfyard.kube.protocol import JsonPatch, ObjectList, WatchEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lightkube.core.resource import Resource
+
+_PAGE = 500
+"""Objects of one page of a LIST: bounds what the API server and we hold at once."""
+
+_BY_CODE: dict[int, type[errors.ApiError]] = {
+    401: errors.ForbiddenError,
+    403: errors.ForbiddenError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+    410: errors.ExpiredError,
+    422: errors.InvalidError,
+    429: errors.UnavailableError,
+}
+_SERVER_ERROR = 500
+
+
+@cache
+def _resource(kind: Kind) -> Any:  # noqa: ANN401 - lightkube makes the class
+    make: Callable[..., Any] = create_namespaced_resource if kind.namespaced else create_global_resource
+    return make(kind.group, kind.version, kind.kind, kind.plural)
+
+
+@contextmanager
+def _own_errors() -> "Iterator[None]":
+    try:
+        yield
+    except LightkubeApiError as error:
+        code = error.status.code or 0
+        message = error.status.message or str(error)
+        kind = _BY_CODE.get(code, errors.UnavailableError if code >= _SERVER_ERROR else errors.ApiError)
+        # The API server has no reason of its own for a failed `test`; evanphx/json-patch words it so.
+        if kind is errors.InvalidError and any(
+            "testing value" in text or "testing path" in text for text in (message, *_causes(error))
+        ):
+            kind = errors.TestFailedError
+        raise kind(message, code) from error
+    except httpx2.HTTPStatusError as error:
+        raise errors.UnavailableError(str(error), error.response.status_code) from error
+    except (httpx2.HTTPError, OSError) as error:
+        raise errors.UnavailableError(f"{type(error).__name__}: {error}") from error
+
+
+def _causes(error: LightkubeApiError) -> list[str]:
+    details = error.status.details
+    return [cause.message or "" for cause in (details.causes or [])] if details else []
+
+
+class LightkubeClient:
+    """A connection to one API server, for one field manager."""
+
+    def __init__(self, client: lightkube.AsyncClient, field_manager: str) -> None:
+        self._client: Any = client  # its overloads know typed models only; every kind is generic here
+        self._manager = field_manager
+
+    @classmethod
+    def from_environment(cls, field_manager: str) -> Self:
+        """In a pod by its ServiceAccount, elsewhere by $KUBECONFIG, as kubectl does."""
+        config = KubeConfig.from_env().get()
+        return cls(lightkube.AsyncClient(config=config, timeout=httpx2.Timeout(30)), field_manager)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> Obj:
+        """See KubeClient."""
+        return await self._call(lambda: self._client.get(_resource(kind), name, **_in(kind, namespace)))
+
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> ObjectList:
+        """See KubeClient."""
+        where = {"namespace": namespace or "*"} if kind.namespaced else {}
+        with _own_errors():
+            found = self._client.list(_resource(kind), chunk_size=_PAGE, labels=labels, fields=fields, **where)
+            items = [dict(item) async for item in found]
+            return ObjectList(items, found.resourceVersion)
+
+    async def watch(
+        self, kind: Kind, namespace: str = "", *, resource_version: str, fields: Mapping[str, str] | None = None
+    ) -> AsyncIterator[WatchEvent]:
+        """See KubeClient."""
+        where = {"namespace": namespace or "*"} if kind.namespaced else {}
+        with _own_errors():
+            events = self._client.watch(
+                _resource(kind), resource_version=resource_version, fields=fields, server_timeout=300, **where
+            )
+            async for event_type, obj in events:
+                yield WatchEvent(cast("Literal['ADDED', 'MODIFIED', 'DELETED']", event_type), dict(obj))
+
+    async def apply(self, kind: Kind, obj: Obj) -> Obj:
+        """See KubeClient."""
+        whole = {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
+        namespace = obj["metadata"].get("namespace", "")
+        return await self._patch(_resource(kind), kind, obj["metadata"]["name"], namespace, whole, PatchType.APPLY)
+
+    async def create(self, kind: Kind, obj: Obj) -> Obj:
+        """See KubeClient."""
+        whole = {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
+        return await self._call(
+            lambda: self._client.create(_resource(kind).from_dict(whole), field_manager=self._manager)
+        )
+
+    async def delete(self, kind: Kind, name: str, namespace: str = "") -> None:
+        """See KubeClient."""
+        with _own_errors():
+            await self._client.delete(_resource(kind), name, cascade=CascadeType.BACKGROUND, **_in(kind, namespace))
+
+    async def patch_status(
+        self, kind: Kind, name: str, namespace: str, status: Mapping[str, Any], version: str = ""
+    ) -> Obj:
+        """See KubeClient."""
+        body: Obj = {"status": dict(status)}
+        if version:
+            body["metadata"] = {"resourceVersion": version}
+        return await self._patch(_resource(kind).Status, kind, name, namespace, body, PatchType.MERGE)
+
+    async def json_patch_status(self, kind: Kind, name: str, namespace: str, patch: JsonPatch) -> Obj:
+        """See KubeClient."""
+        return await self._patch(_resource(kind).Status, kind, name, namespace, list(patch), PatchType.JSON)
+
+    async def _patch(
+        self, resource: "type[Resource]", kind: Kind, name: str, namespace: str, body: object, how: PatchType
+    ) -> Obj:
+        force = {"force": True} if how is PatchType.APPLY else {}
+        return await self._call(
+            lambda: self._client.patch(
+                resource,
+                name,
+                body,
+                patch_type=how,
+                field_manager=self._manager,
+                **_in(kind, namespace),
+                **force,
+            )
+        )
+
+    @staticmethod
+    async def _call(request: Callable[[], Awaitable[Any]]) -> Obj:
+        with _own_errors():
+            return dict(await request())
+
+
+def _in(kind: Kind, namespace: str) -> dict[str, str]:
+    return {"namespace": namespace} if kind.namespaced else {}

@@ -1,0 +1,106 @@
+"""The scheduler's pass: one at a time, over a snapshot of all runnable jobs and all servers."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable
+from typing import Any
+
+from comfyard.api.conditions import timestamp
+from comfyard.api.generation_job import GenerationJob
+from comfyard.api.hardware_profile import HardwareProfile
+from comfyard.api.meta import LABEL_COMPONENT
+from comfyard.controller import jobs
+from comfyard.controller.pools import Pool, Server, observe_server
+from comfyard.controller.resources.access import COMPONENT_SERVER
+from comfyard.controller.resources.server_pod import build_server_pod
+from comfyard.controller.scheduler import schedule
+from comfyard.kube.errors import ApiError, ConflictError, NotFoundError
+from comfyard.kube.kinds import GENERATION_JOB, HARDWARE_PROFILE, POD, name_of
+from comfyard.runtime.cache import Key, key_of
+from comfyard.runtime.context import SCHEDULER, Context, Runnable, Task, now
+
+log = logging.getLogger(__name__)
+
+_SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""No vowels, no digits that look like letters: what Kubernetes names its pods with."""
+_SUFFIX_LENGTH = 5
+_GROW_RETRY_SECONDS = 15
+
+
+def observe_servers(ctx: Context) -> dict[Key, Server]:
+    """All server pods, by namespace and name."""
+    index = ctx.cache.jobs
+    found = ctx.cache.select(POD, labels={LABEL_COMPONENT: COMPONENT_SERVER})
+    return {
+        key_of(pod): observe_server(pod, index.by_server.get(key_of(pod)), index.last_end.get(key_of(pod)))
+        for pod in found
+    }
+
+
+async def run_scheduler(ctx: Context) -> None:
+    """Decide, then carry everything out at once; what fails comes back with the next pass."""
+    runnable = dict(ctx.runnable)
+    profiles = {name_of(p): HardwareProfile.model_validate(p) for p in ctx.cache.select(HARDWARE_PROFILE)}
+    demands = [r.demand for r in runnable.values() if r.demand.pool.profile in profiles]
+    result = schedule(demands, list(observe_servers(ctx).values()), profiles, now())
+    for namespace in {key[0] for key in result.assign}:
+        await ctx.ensure_access(namespace)
+    steps: list[Awaitable[None]] = [_assign(ctx, key, runnable[key], server) for key, server in result.assign.items()]
+    steps += [_wait(ctx, key, runnable[key], message) for key, message in result.waiting.items()]
+    steps += [_retire(ctx, server) for server in result.retire]
+    await asyncio.gather(*steps)
+    for pool in result.grow:
+        await _grow(ctx, pool, profiles[pool.profile])
+    for name in {s.profile for s in result.retire} | {p.profile for p in result.grow}:
+        ctx.queue.add(Task(HARDWARE_PROFILE.kind, "", name))
+    if result.wake_after is not None:
+        ctx.queue.add_after(SCHEDULER, result.wake_after)
+
+
+async def _assign(ctx: Context, key: Key, runnable: Runnable, server: Server) -> None:
+    job = GenerationJob.model_validate(runnable.job)
+    ctx.runnable.pop(key, None)
+    await _write(ctx, key, runnable, jobs.assign(job, runnable.accepted, server, now()))
+
+
+async def _wait(ctx: Context, key: Key, runnable: Runnable, message: str) -> None:
+    trouble = ctx.grow_trouble.get(runnable.demand.pool.name)
+    text = f"{message}: {trouble}" if trouble else message
+    job = GenerationJob.model_validate(runnable.job)
+    status = jobs.waiting(job, runnable.accepted, "Queued", "WaitingForServer", text, now())
+    await _write(ctx, key, runnable, status)
+
+
+async def _write(ctx: Context, key: Key, runnable: Runnable, status: dict[str, Any]) -> None:
+    """Write against the version that the decision was made from: a job that was suspended since is not assigned."""
+    try:
+        await ctx.write_status(GENERATION_JOB, runnable.job, status)
+    except ConflictError:
+        ctx.queue.add(Task(GENERATION_JOB.kind, *key))
+
+
+async def _retire(ctx: Context, server: Server) -> None:
+    log.info("server %s/%s has been idle for long enough", server.namespace, server.name)
+    pod = ctx.cache.get(POD, server.namespace, server.name)
+    try:
+        await ctx.client.delete(POD, server.name, server.namespace)
+    except NotFoundError:
+        ctx.cache.remove(POD, (server.namespace, server.name))
+        return
+    if pod:  # from now on it gets no job, whenever its event comes
+        ctx.cache.put(POD, {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": timestamp(now())}})
+
+
+async def _grow(ctx: Context, pool: Pool, profile: HardwareProfile) -> None:
+    suffix = "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))
+    try:
+        await ctx.ensure_access(pool.namespace)
+        if pool.results_claim:
+            await ctx.ensure_results_claim(pool.namespace, pool.results_claim)
+        await ctx.create(POD, build_server_pod(pool, profile, suffix, ctx.settings))
+        ctx.grow_trouble.pop(pool.name, None)
+    except ApiError as error:  # a quota, an admission policy, a namespace on its way out: the job says so, and waits
+        log.warning("no server for pool %s/%s: %s", pool.namespace, pool.name, error)
+        ctx.grow_trouble[pool.name] = str(error)
+        ctx.queue.add_after(SCHEDULER, _GROW_RETRY_SECONDS)
