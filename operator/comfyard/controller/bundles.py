@@ -75,11 +75,12 @@ def plan(
         **status,
         "observedGeneration": bundle.metadata.generation,
         "claimName": name,
+        "digest": _digest_of(bundle),
         "conditions": conditions.to_api(),
     }
     if bundle.status.synced_generation != bundle.metadata.generation:
         after["files"] = {"total": len(bundle.spec.models), "ready": 0}
-    return Plan(_with_digest(bundle, after), to_create)
+    return Plan(after, to_create)
 
 
 def _judge_files(bundle: ModelBundle, conditions: ConditionSet, sync_trouble: str | None) -> None:
@@ -106,11 +107,11 @@ def _on_the_way(rows: list[ModelStatus], ready: int, total: int) -> tuple[str, s
     return "Fetching", f"{ready} of {total} files"
 
 
-def _with_digest(bundle: ModelBundle, after: dict[str, Any]) -> dict[str, Any]:
+def _digest_of(bundle: ModelBundle) -> str:
     rows = bundle.status.models
     if is_synced(bundle) and all(row.state == "Ready" for row in rows):
-        return {**after, "digest": digest({row.path: row.sha256 for row in rows})}
-    return {key: value for key, value in after.items() if key != "digest"}
+        return digest({row.path: row.sha256 for row in rows})
+    return ""
 
 
 def _human(size: int) -> str:

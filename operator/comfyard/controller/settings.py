@@ -15,7 +15,9 @@ class Settings(BaseSettings):
         image: The image of the operator itself, from which agents and store syncs run too.
         models_claim: The claim of a bundle that names none; made in the bundle's namespace when it is not there.
         results_claim: The claim for results of a job that names no output; made likewise.
+        probe_port: Where kubelet asks whether the operator lives.
         stuck_seconds: A server that shows no progress for so long is restarted.
+        resync_seconds: How often everything is listed again, to heal what a watch has missed.
     """
 
     model_config = SettingsConfigDict(env_prefix="COMFYARD_")
@@ -29,6 +31,7 @@ class Settings(BaseSettings):
     storage_class: str = ""
     access_modes: list[AccessMode] = Field(default_factory=read_write_once)
     stuck_seconds: Annotated[int, Field(ge=1)] = 300
+    probe_port: int = 8080
     resync_seconds: Annotated[float, Field(gt=0)] = 300
 
     def claim_template(self, size: str) -> ClaimTemplate:

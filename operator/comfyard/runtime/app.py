@@ -36,7 +36,6 @@ from comfyard.runtime.work_queue import WorkQueue
 log = logging.getLogger(__name__)
 
 FIELD_MANAGER = "comfyard"
-PROBE_PORT = 8080
 
 _OWNED = (POD, JOB, CONTROLLER_REVISION)
 _WATCHED = (
@@ -183,6 +182,6 @@ async def run(settings: Settings) -> int:
     await kopf.operator(
         registry=build_registry(operator),
         clusterwide=True,
-        liveness_endpoint=f"http://0.0.0.0:{PROBE_PORT}/healthz",
+        liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
     )
     return 0

@@ -1,0 +1,178 @@
+"""The operator as a process against a real API server; the tests play kubelet, store sync and agent by status alone."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from comfyard.api.conditions import timestamp
+from hack.cluster.control_plane import ControlPlane
+from tests.builders import SHA, template_spec
+from tests.conftest import Kubectl
+
+WAIT = "--timeout=30s"
+
+
+class OperatorProcess:
+    """`comfyard operator`, which may be killed and started again."""
+
+    def __init__(self, kubeconfig: Path, log: Path) -> None:
+        self._kubeconfig = kubeconfig
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        env = {
+            **os.environ,
+            "KUBECONFIG": str(self._kubeconfig),
+            "COMFYARD_IMAGE": "comfyard:test",
+            "COMFYARD_PROBE_PORT": str(port),
+        }
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen([sys.executable, "-m", "comfyard", "operator"], env=env, stderr=log)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self._process:
+            self._process.send_signal(how)
+            self._process.wait(timeout=20)
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def operator(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """A running operator."""
+    process = OperatorProcess(control_plane.kubeconfig, tmp_path_factory.mktemp("operator") / "log")
+    process.start()
+    yield process
+    process.stop()
+
+
+class Studio:
+    """A namespace with everything a job needs, and what kubelet, the sync and the agent would do in it."""
+
+    def __init__(self, kubectl: Kubectl, namespace: str, audit_log: Path) -> None:
+        self._kubectl = kubectl
+        self.namespace = namespace
+        self.profile = f"p-{namespace}"
+        self._audit_log = audit_log
+
+    def kubectl(self, *args: str, stdin: str = "", ok: bool = True) -> str:
+        return self._kubectl("-n", self.namespace, *args, stdin=stdin, ok=ok)
+
+    def create(self, kind: str, name: str, spec: dict[str, Any], **more: Any) -> None:
+        obj = {"apiVersion": "comfyard.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec, **more}
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(obj))
+
+    def create_profile(self, max_servers: int = 2, idle_seconds: int = 600) -> None:
+        pool = {"maxServers": max_servers, "idleSeconds": idle_seconds}
+        self.create("HardwareProfile", self.profile, {"server": {"image": "comfyui:1"}, "pool": pool})
+
+    def create_template(self, **more: Any) -> None:
+        self.create("WorkflowTemplate", "text-to-image", template_spec(**more))
+
+    def create_bundle(self) -> None:
+        source = {"http": {"url": "http://host/x"}}
+        models = [{"path": "checkpoints/sd15.safetensors", "source": source, "sha256": SHA}]
+        self.create("ModelBundle", "sd15", {"models": models})
+
+    def sync_bundle(self) -> None:
+        """What the store sync reports when all is well."""
+        row = {"path": "checkpoints/sd15.safetensors", "state": "Ready", "sha256": SHA, "size": 10, "bytes": 10}
+        self.patch_status("cmb", "sd15", {"syncedGeneration": 1, "models": [row]})
+
+    def prepare(self, max_servers: int = 2, idle_seconds: int = 600) -> None:
+        self.create_profile(max_servers, idle_seconds)
+        self.create_bundle()
+        self.create_template()
+        self.sync_bundle()
+        self.wait_ready("cmb/sd15")
+        self.wait_ready("cwt/text-to-image")
+
+    def order(self, name: str, **spec: Any) -> None:
+        whole = {
+            "template": {"name": "text-to-image"},
+            "profiles": [self.profile],
+            "parameters": {"prompt": "x"},
+            **spec,
+        }
+        self.create("GenerationJob", name, whole)
+
+    def patch_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
+        patch = json.dumps({"status": status})
+        self.kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", patch)
+
+    def wait_ready(self, what: str) -> None:
+        self.kubectl("wait", "--for=condition=Ready", WAIT, what)
+
+    def wait(self, what: str, path: str, value: str) -> None:
+        self.kubectl("wait", f"--for=jsonpath={{{path}}}={value}", WAIT, what)
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
+        return found
+
+    def status(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get("cgj", name)["status"]
+        return found
+
+    def servers(self) -> list[str]:
+        return self.kubectl("get", "pods", "-l", "app.kubernetes.io/component=server", "-o", "name").split()
+
+    def server_is_ready(self, pod: str) -> None:
+        """What kubelet says once the agent's probe passes."""
+        condition = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp(datetime.now(UTC))}
+        self.patch_status("pod", pod.removeprefix("pod/"), {"phase": "Running", "conditions": [condition]})
+
+    def start_server(self) -> str:
+        """Wait for a pod, and let it be ready."""
+        self.kubectl("wait", "--for=create", WAIT, "pod", "-l", "app.kubernetes.io/component=server")
+        pod = self.servers()[-1]
+        self.server_is_ready(pod)
+        return pod
+
+    def complete(self, name: str) -> None:
+        """What the agent writes when all files are stored."""
+        conditions = [
+            {"type": t, "status": s, "reason": "Complete", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"}
+            for t, s in (("Ready", "True"), ("Complete", "True"), ("Reconciling", "False"), ("Stalled", "False"))
+        ]
+        self.patch_status("cgj", name, {"state": "Complete", "conditions": conditions, "assignment": None})
+
+    def fail(self, name: str, kind: str, message: str) -> None:
+        """What the agent writes when an attempt has failed."""
+        status = self.status(name)
+        end = "2026-01-02T03:04:05Z"
+        record = {"id": status["assignment"]["id"], "server": status["assignment"]["server"], "start": end, "end": end}
+        record |= {"outcome": "Failed", "class": kind, "message": message}
+        self.patch_status("cgj", name, {"attempts": [*status.get("attempts", []), record], "assignment": None})
+
+    def writes(self, resource: str, name: str) -> list[str]:
+        """Verb and user agent of every write to an object and its status, from the API server's audit log."""
+        lines = (json.loads(line) for line in self._audit_log.read_text().splitlines())
+        return [
+            f"{line['verb']} {line['userAgent'].split('/')[0]}"
+            for line in lines
+            if line["objectRef"].get("namespace") == self.namespace
+            and line["objectRef"]["resource"] == resource
+            and line["objectRef"].get("name") == name
+            and line["stage"] == "ResponseComplete"
+        ]
+
+
+@pytest.fixture
+def studio(control_plane: ControlPlane, kubectl: Kubectl, namespace: str, operator: OperatorProcess) -> Studio:
+    """A namespace, with a running operator."""
+    assert operator
+    return Studio(kubectl, namespace, control_plane.audit_log)

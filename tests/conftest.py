@@ -1,0 +1,67 @@
+"""Fixtures that every test folder may use: a real API server, clients of it, a namespace of one's own."""
+
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from comfyard.kube.client import LightkubeClient
+from comfyard.kube.kinds import Kind
+from hack.cluster.control_plane import ControlPlane
+
+ROOT = Path(__file__).parents[1]
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """etcd and an API server of this test run, with our kinds."""
+    with ControlPlane() as plane:
+        kubectl = Kubectl(plane.kubeconfig)
+        kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
+        yield plane
+
+
+@pytest.fixture
+async def kube(control_plane: ControlPlane) -> AsyncIterator[LightkubeClient]:
+    """Our client, as the cluster's administrator."""
+    client = LightkubeClient.from_kubeconfig(control_plane.kubeconfig, "tests")
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def namespace(kube: LightkubeClient) -> str:
+    """A namespace that no other test uses."""
+    name = f"test-{uuid.uuid4().hex[:10]}"
+    await kube.create(NAMESPACE, {"metadata": {"name": name}})
+    return name
+
+
+@pytest.fixture
+def kubectl(control_plane: ControlPlane) -> "Kubectl":
+    """kubectl, as the cluster's administrator."""
+    return Kubectl(control_plane.kubeconfig)
+
+
+class Kubectl:
+    """Runs kubectl and returns what it says, on either stream."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._kubeconfig = kubeconfig
+
+    def __call__(self, *args: str, stdin: str = "", ok: bool = True) -> str:
+        done = subprocess.run(
+            ["kubectl", f"--kubeconfig={self._kubeconfig}", *args],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        text = done.stdout + done.stderr
+        assert (done.returncode == 0) == ok, text
+        return text
