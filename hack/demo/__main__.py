@@ -1,0 +1,171 @@
+"""`make demo`: install Comfyard into a cluster, order two pictures, and watch them come.
+
+Every step prints the command that a person would type; run it again and it goes on from what is there.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from comfyard.kube.client import LightkubeClient
+from comfyard.kube.informer import Informer
+from comfyard.kube.kinds import GENERATION_JOB, MODEL_BUNDLE, Kind
+from hack.demo.cluster import Cluster, current_cluster
+from hack.demo.results import fetch_results
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = ROOT / "examples" / "quickstart"
+OUTPUT = ROOT / "demo-output"
+NAMESPACE = "comfyard-demo"
+JOB = "lighthouse"
+BUNDLE = "sd15"
+
+_FOLLOW_SECONDS = 600
+
+console = Console(highlight=False)
+
+
+def main() -> None:
+    """Run the demo; exit 1 with the reason when something cannot work."""
+    cluster = current_cluster(ROOT)
+    began = time.monotonic()
+    try:
+        install(cluster)
+        order(cluster)
+        job = asyncio.run(follow(cluster))
+        show(cluster, job)
+    except subprocess.CalledProcessError as error:
+        console.print(f"[red]{' '.join(map(str, error.cmd))}[/]\n{error.stderr or error.stdout}")
+        sys.exit(1)
+    console.print(f"[dim]{time.monotonic() - began:.0f} s since the cluster was up[/]")
+
+
+def step(title: str, command: str) -> None:
+    """Say what happens, and how a person would do it."""
+    console.print(f"\n[bold]{title}[/]\n[dim]$ {command}[/]")
+
+
+def install(cluster: Cluster) -> None:
+    """The chart, as a user installs it."""
+    step("Installing Comfyard", "helm upgrade --install comfyard charts/comfyard -n comfyard-system --create-namespace")
+    repository, tag = cluster.images["comfyard"].rsplit(":", 1)
+    cluster.helm(
+        *("upgrade", "--install", "comfyard", str(ROOT / "charts" / "comfyard")),
+        *("--namespace", "comfyard-system", "--create-namespace", "--wait", "--timeout", "120s"),
+        *("--set", f"image.repository={repository}", "--set-string", f"image.tag={tag}"),
+        *("--set", "storage.resultsSize=1Gi"),
+    )
+
+
+def order(cluster: Cluster) -> None:
+    """The model's host, then the four resources."""
+    step("Serving a checkpoint-shaped file inside the cluster", "kubectl apply -f hack/demo/model-host.yaml")
+    cluster.apply(cluster.with_images((ROOT / "hack" / "demo" / "model-host.yaml").read_text()))
+    cluster.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/model-host", "--timeout=120s")
+    step("Ordering two pictures", f"kubectl apply -n {NAMESPACE} -f examples/quickstart/")
+    text = "\n---\n".join(path.read_text() for path in sorted(QUICKSTART.glob("*.yaml")))
+    console.print(cluster.apply(cluster.with_images(text), NAMESPACE).strip())
+
+
+async def follow(cluster: Cluster) -> dict[str, Any]:
+    """Bars for the download and the rendering, from status alone; returns the finished job."""
+    console.print()
+    client = LightkubeClient.from_kubeconfig(cluster.kubeconfig, "comfyard-demo")
+    columns = (
+        TextColumn("{task.description:<44}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    try:
+        async with asyncio.timeout(_FOLLOW_SECONDS):
+            with Progress(*columns, console=console) as bars:
+                await _until(client, MODEL_BUNDLE, BUNDLE, _bundle_bar(bars))
+                return await _until(client, GENERATION_JOB, JOB, _job_bar(bars))
+    finally:
+        await client.close()
+
+
+async def _until(
+    client: LightkubeClient, kind: Kind, name: str, show_status: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    informer = Informer(client, kind, NAMESPACE)
+    following = asyncio.create_task(informer.run())
+    try:
+        while not (name in informer.objects and show_status(informer.objects[name])):
+            await informer.changed()
+        return informer.objects[name]
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+def _bundle_bar(bars: Progress) -> Callable[[dict[str, Any]], bool]:
+    bar = bars.add_task(f"ModelBundle {BUNDLE}", total=1, note="")
+
+    def show_status(obj: dict[str, Any]) -> bool:
+        status = obj["status"]
+        amount = status.get("bytes") or {}
+        bars.update(bar, completed=amount.get("ready", 0), total=amount.get("total") or 1, note=_message(status))
+        if _is(status, "Ready"):
+            bars.update(bar, completed=1, total=1)
+        if _is(status, "Stalled"):
+            raise SystemExit(f"the bundle is stalled: {_message(status)}")
+        return _is(status, "Ready")
+
+    return show_status
+
+
+def _job_bar(bars: Progress) -> Callable[[dict[str, Any]], bool]:
+    bar = bars.add_task(f"GenerationJob {JOB}", total=100, note="")
+
+    def show_status(obj: dict[str, Any]) -> bool:
+        status = obj["status"]
+        percent = (status.get("progress") or {}).get("percent", 0)
+        bars.update(bar, completed=percent, note=status.get("message", ""))
+        if _is(status, "Failed"):
+            raise SystemExit(f"the job has failed: {status['message']}")
+        return _is(status, "Complete")
+
+    return show_status
+
+
+def _is(status: dict[str, Any], condition: str) -> bool:
+    return any(c["type"] == condition and c["status"] == "True" for c in status.get("conditions", []))
+
+
+def _message(status: dict[str, Any]) -> str:
+    return next((c["message"] for c in status.get("conditions", []) if c["type"] == "Ready"), "")
+
+
+def show(cluster: Cluster, job: dict[str, Any]) -> None:
+    """Where the pictures are, what the cluster says, what to try next."""
+    files = fetch_results(cluster, NAMESPACE, job, OUTPUT)
+    console.print("\n[bold]Your pictures[/] (drawn by the stand-in: it says so on them)")
+    for file in files:
+        console.print(f"  {file.relative_to(ROOT)}")
+    step("What the cluster says", f"kubectl get comfy -n {NAMESPACE}")
+    console.print(cluster.kubectl("-n", NAMESPACE, "get", "comfy").strip())
+    second = {**json.loads((ROOT / "hack" / "demo" / "second-job.json").read_text())}
+    console.print(
+        f"""
+[bold]To try next[/]
+  export KUBECONFIG={cluster.kubeconfig}
+  kubectl apply -n {NAMESPACE} -f hack/demo/second-job.json     another order: {second["spec"]["parameters"]["prompt"]}
+  kubectl get cgj -n {NAMESPACE} -w                             watch it run, on the server that is warm
+  kubectl describe cgj {JOB} -n {NAMESPACE}                 attempts, seed, digests of the files
+  kubectl apply -n {NAMESPACE} -f examples/quickstart/40-generation-job.yaml
+                                                               nothing: a finished job never runs again
+  make cluster-down                                            remove the cluster and all that is in it"""
+    )
+
+
+main()
