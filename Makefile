@@ -33,3 +33,38 @@ lint: venv ## ruff, mypy, import-linter
 crds: venv ## crds/ and the chart's copy, from the models in operator/comfyard/api
 	$(PY) -m comfyard.api.crds crds
 	$(PY) -m comfyard.api.crds charts/comfyard/files/crds
+
+.PHONY: manifests
+manifests: crds ## manifests/install.yaml, from the chart
+	$(PY) -m hack.manifests manifests/install.yaml
+
+.PHONY: demo
+demo: cluster images ## a cluster, Comfyard in it, two pictures in demo-output/
+	@$(PY) -m hack.demo
+
+.PHONY: test
+test: lint cluster images ## everything: checks, unit tests, API server, cluster
+	$(VENV)/bin/pytest tests
+
+.PHONY: bench
+bench: cluster images ## what design and docs promise, measured
+	@$(PY) -m hack.bench
+
+# KUBE_CONTEXT=name IMAGE_REGISTRY=host/path: in a cluster of yours. CLUSTER=kind: in Docker. See docs/cluster.md.
+export KUBE_CONTEXT IMAGE_REGISTRY CLUSTER GPUS
+
+.PHONY: cluster
+cluster: venv ## a Kubernetes on this machine, with pretended GPUs
+	@$(PY) -m hack.cluster up
+
+.PHONY: cluster-status
+cluster-status: venv ## how each part of the cluster is
+	@$(PY) -m hack.cluster status
+
+.PHONY: cluster-down
+cluster-down: venv ## take the cluster away, with all it has left
+	@$(PY) -m hack.cluster down
+
+.PHONY: images
+images: venv ## build the images and load them into the cluster
+	@$(PY) -m hack.cluster images

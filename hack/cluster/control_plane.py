@@ -17,7 +17,7 @@ import yaml
 from hack.cluster import binaries
 from hack.cluster.certificates import Authority
 from hack.cluster.process import Component, Process, start, wait_until
-from hack.cluster.settings import CLUSTER_DOMAIN, SERVICE_CIDR, ClusterError, Layout, Settings
+from hack.cluster.settings import CLUSTER_DOMAIN, SERVICE_CIDR, ClusterError, Layout, Settings, write_if_changed
 
 # Tests count what a job writes by verb, user and user agent; reading is not counted.
 _AUDIT_POLICY = {
@@ -42,7 +42,7 @@ def etcd(kube: Path, layout: Layout) -> Component:
         The component.
     """
     nowhere = "http://localhost:1"  # it wants to tell other members an address, and there are none
-    arguments = [
+    arguments: list[str | Path] = [
         *(kube, "etcd", "--data-dir", layout.root / "etcd", "--log-level=warn"),
         "--unsafe-no-fsync",  # this data may be lost with the machine, and is twice as fast
         *(f"--listen-client-urls=unix://{_etcd_socket(layout)}", f"--advertise-client-urls={nowhere}"),
@@ -67,9 +67,9 @@ def kube_apiserver(kube: Path, layout: Layout, address: str, port: int, extra: S
         The component.
     """
     policy = layout.etc / "audit-policy.yaml"
-    policy.write_text(yaml.safe_dump(_AUDIT_POLICY, sort_keys=False))
+    write_if_changed(policy, yaml.safe_dump(_AUDIT_POLICY, sort_keys=False))
     pki = layout.pki
-    arguments = [
+    arguments: list[str | Path] = [
         *(kube, "kube-apiserver", f"--etcd-servers=unix://{_etcd_socket(layout)}"),
         *(f"--bind-address={address}", f"--secure-port={port}", f"--service-cluster-ip-range={SERVICE_CIDR}"),
         *(f"--tls-cert-file={pki}/kube-apiserver.crt", f"--tls-private-key-file={pki}/kube-apiserver.key"),

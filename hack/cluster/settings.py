@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,17 @@ CGROUP = "comfyard"
 CLUSTER_DOMAIN = "cluster.local"
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def short_hash(*parts: str) -> str:
+    """Name what was made from these parts."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def write_if_changed(file: Path, text: str) -> None:
+    """Write a file, but not the same again: kube-proxy ends when its configuration is touched."""
+    if not file.exists() or file.read_text() != text:
+        file.write_text(text)
 
 
 class ClusterError(Exception):

@@ -39,11 +39,13 @@ def main() -> None:
     began = time.monotonic()
     try:
         install(cluster)
+        install_model_host(cluster)
         order(cluster)
         job = asyncio.run(follow(cluster))
         show(cluster, job)
     except subprocess.CalledProcessError as error:
-        console.print(f"[red]{' '.join(map(str, error.cmd))}[/]\n{error.stderr or error.stdout}")
+        console.print(f"[red]{' '.join(map(str, error.cmd))}[/]", soft_wrap=True)
+        console.print((error.stderr or error.stdout).decode().strip(), markup=False, soft_wrap=True)
         sys.exit(1)
     console.print(f"[dim]{time.monotonic() - began:.0f} s since the cluster was up[/]")
 
@@ -65,11 +67,15 @@ def install(cluster: Cluster) -> None:
     )
 
 
-def order(cluster: Cluster) -> None:
-    """The model's host, then the four resources."""
+def install_model_host(cluster: Cluster) -> None:
+    """In the place of a model hub."""
     step("Serving a checkpoint-shaped file inside the cluster", "kubectl apply -f hack/demo/model-host.yaml")
     cluster.apply(cluster.with_images((ROOT / "hack" / "demo" / "model-host.yaml").read_text()))
     cluster.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/model-host", "--timeout=120s")
+
+
+def order(cluster: Cluster) -> None:
+    """The four resources."""
     step("Ordering two pictures", f"kubectl apply -n {NAMESPACE} -f examples/quickstart/")
     text = "\n---\n".join(path.read_text() for path in sorted(QUICKSTART.glob("*.yaml")))
     console.print(cluster.apply(cluster.with_images(text), NAMESPACE).strip())
@@ -168,4 +174,5 @@ def show(cluster: Cluster, job: dict[str, Any]) -> None:
     )
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -62,7 +62,8 @@ def operator(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFacto
 class Studio:
     """A namespace with everything a job needs, and what kubelet, the sync and the agent would do in it."""
 
-    def __init__(self, kubectl: Kubectl, namespace: str, audit_log: Path) -> None:
+    def __init__(self, kubectl: Kubectl, namespace: str, audit_log: Path, operator: OperatorProcess) -> None:
+        self.operator = operator
         self._kubectl = kubectl
         self.namespace = namespace
         self.profile = f"p-{namespace}"
@@ -174,5 +175,4 @@ class Studio:
 @pytest.fixture
 def studio(control_plane: ControlPlane, kubectl: Kubectl, namespace: str, operator: OperatorProcess) -> Studio:
     """A namespace, with a running operator."""
-    assert operator
-    return Studio(kubectl, namespace, control_plane.audit_log)
+    return Studio(kubectl, namespace, control_plane.audit_log, operator)

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.api.conftest import WAIT, OperatorProcess, Studio
+from tests.api.conftest import WAIT, Studio
 
 pytestmark = pytest.mark.api
 
@@ -84,15 +84,15 @@ def test_a_job_whose_server_is_deleted_goes_to_another(studio: Studio) -> None:
     assert [a["class"] for a in studio.status("a")["attempts"]] == ["ServerLost"]
 
 
-def test_an_operator_that_was_killed_goes_on_where_it_was(studio: Studio, operator: OperatorProcess) -> None:
+def test_an_operator_that_was_killed_goes_on_where_it_was(studio: Studio) -> None:
     studio.prepare()
     studio.order("a")
     pod = studio.start_server()
     studio.wait("cgj/a", ".status.state", "Assigned")
     assignment = studio.status("a")["assignment"]
-    operator.stop(signal.SIGKILL)
+    studio.operator.stop(signal.SIGKILL)
     studio.order("b")
-    operator.start()
+    studio.operator.start()
     studio.wait("cgj/b", ".status.state", "Queued")
     assert studio.status("a")["assignment"] == assignment
     assert pod in studio.servers()

@@ -50,7 +50,8 @@ class Informer:
     async def changed(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - a poll with a bound, not a deadline
         """Wait for a change since the last call, at most so many seconds; whether there was one."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout)
+            async with asyncio.timeout(timeout):  # wait_for of Python 3.11 swallows a cancellation at the wrong moment
+                await self._changed.wait()
         seen = self._changed.is_set()
         self._changed.clear()
         return seen

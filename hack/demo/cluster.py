@@ -1,0 +1,113 @@
+"""The cluster in use, as the demo and the end-to-end tests drive it: kubectl, helm, and the images that were built."""
+
+import contextlib
+import json
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hack.cluster.env import Environment, current_environment
+
+_PLACEHOLDERS = {
+    "ghcr.io/example/comfysim:0.1.0": "comfysim",
+    "ghcr.io/example/comfyard:0.1.0": "comfyard",
+}
+"""The images that examples name, and which of ours they stand for."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where commands go.
+
+    Attributes:
+        environment: Kubeconfig, context and tools.
+        images: References of the images that were built last, by name.
+        root: The checkout.
+    """
+
+    environment: Environment
+    images: dict[str, str]
+    root: Path
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The kubeconfig whose current context is the cluster."""
+        return self.environment.kubeconfig
+
+    def kubectl(self, *args: str, stdin: str = "") -> str:
+        """Run kubectl; returns what it printed. Raises subprocess.CalledProcessError."""
+        return self._run(self.environment.kubectl_command(*args), stdin.encode()).decode()
+
+    def kubectl_bytes(self, *args: str) -> bytes:
+        """Run kubectl; returns what it printed, as it is."""
+        return self._run(self.environment.kubectl_command(*args), b"")
+
+    def helm(self, *args: str) -> str:
+        """Run helm; returns what it printed. Raises subprocess.CalledProcessError."""
+        return self._run(self.environment.helm_command(*args), b"").decode()
+
+    def apply(self, manifest: str, namespace: str = "") -> str:
+        """`kubectl apply -f -`."""
+        where = ("-n", namespace) if namespace else ()
+        return self.kubectl(*where, "apply", "-f", "-", stdin=manifest)
+
+    def with_images(self, manifest: str) -> str:
+        """The manifest with the images that were built, in place of those that examples name."""
+        for placeholder, name in _PLACEHOLDERS.items():
+            manifest = manifest.replace(placeholder, self.images[name])
+        return manifest
+
+    def audit_log(self) -> str:
+        """What the API server has written down of requests that change something. Only our own cluster has one."""
+        return self.environment.audit_log.read_text()
+
+    @contextlib.contextmanager
+    def reader(self, namespace: str, claim: str) -> Iterator[str]:
+        """A pod that has a claim mounted at /claim, read-only; yields its name and deletes it."""
+        name = f"reader-{uuid.uuid4().hex[:6]}"
+        self.apply(json.dumps(_reader(name, claim, self.images["comfyard"])), namespace)
+        try:
+            self.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=60s", f"pod/{name}")
+            yield name
+        finally:
+            self.kubectl("-n", namespace, "delete", "pod", name, "--wait=false")
+
+    @staticmethod
+    def _run(command: list[str], stdin: bytes) -> bytes:
+        return subprocess.run(command, input=stdin, capture_output=True, check=True, timeout=600).stdout
+
+
+def current_cluster(root: Path) -> Cluster:
+    """The cluster and images that `make cluster images` have prepared. Raises SystemExit when they have not."""
+    images = root / "build" / "images.json"
+    if not images.exists():
+        raise SystemExit(f"{images} is not there: run `make cluster images` first")
+    return Cluster(current_environment(), json.loads(images.read_text()), root)
+
+
+def _reader(name: str, claim: str, image: str) -> dict[str, Any]:
+    security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    container = {
+        "name": "reader",
+        "image": image,
+        "command": ["sleep", "600"],
+        "volumeMounts": [{"name": "claim", "mountPath": "/claim", "readOnly": True}],
+        "securityContext": security,
+    }
+    user = {"runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "securityContext": user,
+            "containers": [container],
+            "volumes": [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    }

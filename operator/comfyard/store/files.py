@@ -1,0 +1,98 @@
+"""Files that survive a crash: what is written is on the disk, whole, or not there."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from comfyard.store.errors import NoSpaceError, UnsupportedVolumeError, VolumeError
+
+FILE_MODE = 0o644
+"""Servers read the models under another uid than the one that fetched them."""
+
+DIRECTORY_MODE = 0o755
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The volume is full, or its quota."""
+
+_CANNOT = {errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+@contextmanager
+def volume_errors(doing: str) -> Iterator[None]:
+    """Turn what the operating system says of the volume into errors of the store.
+
+    Args:
+        doing: What is being done, as it stands in the message: "writing x".
+
+    Raises:
+        NoSpaceError: The volume or its quota is full.
+        UnsupportedVolumeError: The file system does not have the operation.
+        VolumeError: Anything else.
+    """
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or str(error)
+        if error.errno in FULL:
+            raise NoSpaceError(f"{doing}: {said}; enlarge the claim or remove models from it") from error
+        if error.errno in _CANNOT:
+            raise UnsupportedVolumeError(f"{doing}: {said}; use a storage class with a POSIX file system") from error
+        raise VolumeError(f"{doing}: {said} (the claim's volume)") from error
+
+
+def sync_directory(path: Path) -> None:
+    """Make names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        sync_directory_at(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory_at(descriptor: int) -> None:
+    """Make names in an open directory durable, where the file system knows how to."""
+    with suppress_unsupported():
+        os.fsync(descriptor)
+
+
+@contextmanager
+def suppress_unsupported() -> Iterator[None]:
+    """Some network file systems refuse fsync of a directory: their names are durable at once, or never."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, *_CANNOT}:
+            raise
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a small file: after a crash there is the old content or the new one, nothing between."""
+    new = path.with_name(f"{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    new.replace(path)
+    sync_directory(path.parent)
+
+
+def read_or_none(path: Path) -> bytes | None:
+    """The content of a small file, None when it is not there."""
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    return None
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory that others may read, whatever the umask says; one that is there stays as it is."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    path.chmod(DIRECTORY_MODE)
+    sync_directory(path.parent)

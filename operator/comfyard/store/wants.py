@@ -1,0 +1,44 @@
+"""What is wanted of the store. Pure."""
+
+import hashlib
+from dataclasses import dataclass
+
+from comfyard.api.model_bundle import Source
+
+
+@dataclass(frozen=True)
+class Want:
+    """One file under one path.
+
+    Attributes:
+        path: Folder and file, as ComfyUI sees them.
+        source: Where it comes from.
+        sha256: What it must be; None: whatever the source gives first.
+    """
+
+    path: str
+    source: Source
+    sha256: str | None
+
+    @property
+    def source_key(self) -> str:
+        """Tells this source from all others, also before anything was fetched from it."""
+        return hashlib.sha256(self.source.model_dump_json(exclude_none=True).encode()).hexdigest()
+
+    @property
+    def content_key(self) -> str:
+        """The same for wants that one download satisfies: a file name without an extension that means anything."""
+        return f"sha256-{self.sha256}" if self.sha256 else f"source-{self.source_key}"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file that is in place.
+
+    Attributes:
+        sha256: Its content.
+        size: Its bytes.
+    """
+
+    sha256: str
+    size: int

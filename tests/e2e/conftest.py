@@ -1,0 +1,149 @@
+"""The whole cluster, with the chart installed as a user would."""
+
+import io
+import json
+import tarfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from comfysim.checkpoint import write_checkpoint
+from hack.demo.cluster import Cluster, current_cluster
+from tests.builders import template_spec
+
+ROOT = Path(__file__).parents[2]
+SYSTEM = "comfyard-system"
+HOST = "comfyard-e2e-models"
+CHECKPOINT = "sd15.safetensors"
+CHECKPOINT_BYTES = 8_000_000
+RECORD = "/comfyui/user/record.jsonl"
+PULL = "--timeout=180s"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The cluster that `make cluster` and `make images` have prepared."""
+    return current_cluster(ROOT)
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Cluster) -> Iterator[Cluster]:
+    """The chart, installed; uninstalled at the end, after everything of its kinds."""
+    repository, tag = cluster.images["comfyard"].rsplit(":", 1)
+    cluster.helm(
+        *("upgrade", "--install", "comfyard", str(ROOT / "charts" / "comfyard")),
+        *("--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "120s"),
+        *("--set", f"image.repository={repository}", "--set-string", f"image.tag={tag}"),
+        *("--set", "storage.resultsSize=1Gi", "--set", "stuckSeconds=5"),
+    )
+    yield cluster
+    kinds = "generationjobs.comfyard.io,workflowtemplates.comfyard.io,modelbundles.comfyard.io"
+    cluster.kubectl("delete", kinds, "--all", "--all-namespaces", PULL)
+    cluster.kubectl("delete", "hardwareprofiles.comfyard.io", "--all", PULL)
+    cluster.helm("uninstall", "comfyard", "--namespace", SYSTEM, "--wait")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(release: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """A model that a bundle can fetch: its source and its SHA-256."""
+    manifest = (ROOT / "hack" / "demo" / "model-host.yaml").read_text().replace("comfyard-demo", HOST)
+    objects = list(yaml.safe_load_all(release.with_images(manifest)))
+    arguments = objects[1]["spec"]["template"]["spec"]["containers"][0]["args"]
+    arguments[1], arguments[3], arguments[5] = CHECKPOINT, str(CHECKPOINT_BYTES), "100M"
+    release.apply(yaml.safe_dump_all(objects))
+    release.kubectl("-n", HOST, "rollout", "status", "deployment/model-host", PULL)
+    sha256 = write_checkpoint(tmp_path_factory.mktemp("checkpoint") / CHECKPOINT, CHECKPOINT_BYTES)
+    yield {"source": {"http": {"url": f"http://model-host.{HOST}/{CHECKPOINT}"}}, "sha256": sha256}
+    release.kubectl("delete", "namespace", HOST, "--wait=false")
+
+
+class Studio:
+    """A namespace of one test, with a profile of its own."""
+
+    def __init__(self, cluster: Cluster, checkpoint: dict[str, Any]) -> None:
+        self.cluster = cluster
+        self.namespace = f"e2e-{uuid.uuid4().hex[:8]}"
+        self.checkpoint = checkpoint
+
+    def kubectl(self, *args: str) -> str:
+        return self.cluster.kubectl("-n", self.namespace, *args)
+
+    def create(self, kind: str, name: str, spec: dict[str, Any]) -> None:
+        obj = {"apiVersion": "comfyard.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+        self.cluster.apply(json.dumps(obj), self.namespace)
+
+    def prepare(self, step_seconds: float = 0.02, max_servers: int = 1) -> None:
+        """A profile on the stand-in, a bundle, a template; all ready."""
+        env = {
+            "COMFYSIM_STEP_SECONDS": str(step_seconds),
+            "COMFYSIM_RECORD": RECORD,
+            "COMFYSIM_PROMPT_SWITCHES": "1",
+        }
+        server = {
+            "image": self.cluster.images["comfysim"],
+            "env": [{"name": k, "value": v} for k, v in env.items()],
+            "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}},
+        }
+        self.create("HardwareProfile", self.namespace, {"server": server, "pool": {"maxServers": max_servers}})
+        self.create_bundle(self.checkpoint)
+        self.create("WorkflowTemplate", "text-to-image", template_spec())
+        self.wait("Ready", "cmb/sd15")
+        self.wait("Ready", "cwt/text-to-image")
+
+    def create_bundle(self, model: dict[str, Any]) -> None:
+        self.create("ModelBundle", "sd15", {"models": [{"path": f"checkpoints/{CHECKPOINT}", **model}]})
+
+    def order(self, name: str, **spec: Any) -> None:
+        whole = {
+            "template": {"name": "text-to-image"},
+            "profiles": [self.namespace],
+            "parameters": {"prompt": name},
+            **spec,
+        }
+        self.create("GenerationJob", name, whole)
+
+    def wait(self, condition: str, what: str) -> None:
+        self.kubectl("wait", f"--for=condition={condition}", PULL, what)
+
+    def wait_running(self, name: str) -> None:
+        """Until a server has shown progress on the job."""
+        self.kubectl("wait", "--for=jsonpath={.status.state}=Running", PULL, f"cgj/{name}")
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
+        return found
+
+    def servers(self) -> list[str]:
+        return self.kubectl("get", "pods", "-l", "app.kubernetes.io/component=server", "-o", "name").split()
+
+    def record(self, server: str) -> list[dict[str, Any]]:
+        """What the stand-in has executed, by its own record."""
+        text = self.kubectl("exec", server, "-c", "comfyui", "--", "cat", RECORD)
+        return [json.loads(line) for line in text.splitlines()]
+
+    def files(self, claim: str) -> dict[str, bytes]:
+        """Everything on a claim, read by a pod that mounts it."""
+        with self.cluster.reader(self.namespace, claim) as reader:
+            archive = self.cluster.kubectl_bytes(
+                "-n", self.namespace, "exec", reader, "--", "tar", "-C", "/claim", "-cf", "-", "."
+            )
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            members = [m for m in tar.getmembers() if not m.isdir()]
+            return {m.name.removeprefix("./"): (f.read() if (f := tar.extractfile(m)) else b"") for m in members}
+
+
+@pytest.fixture
+def studio(release: Cluster, checkpoint: dict[str, Any]) -> Iterator[Studio]:
+    """A fresh namespace that enforces the restricted Pod Security Standard."""
+    studio = Studio(release, checkpoint)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    release.apply(
+        json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": studio.namespace, "labels": labels}})
+    )
+    yield studio
+    release.kubectl("delete", "hardwareprofile", studio.namespace, "--ignore-not-found", "--wait=false")
+    release.kubectl("delete", "namespace", studio.namespace, "--wait=false")

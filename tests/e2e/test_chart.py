@@ -1,0 +1,38 @@
+"""The chart by itself: linted, strict about its values, and the same as the committed manifests."""
+
+import subprocess
+
+import pytest
+
+from hack.demo.cluster import Cluster
+from hack.manifests import ROOT, render
+
+pytestmark = pytest.mark.e2e
+
+CHART = str(ROOT / "charts" / "comfyard")
+
+
+def test_committed_manifests_are_those_of_the_chart() -> None:
+    assert (ROOT / "manifests" / "install.yaml").read_text() == render(), "run `make manifests`"
+
+
+def test_lint(cluster: Cluster) -> None:
+    assert "0 chart(s) failed" in cluster.helm("lint", "--strict", CHART)
+
+
+def test_a_value_that_does_not_exist_is_refused(cluster: Cluster) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        cluster.helm("template", "comfyard", CHART, "--set", "image.repo=x")
+    assert "additional properties 'repo' not allowed" in caught.value.stderr.decode()
+
+
+def test_a_digest_goes_before_the_tag(cluster: Cluster) -> None:
+    digest = f"sha256:{'a' * 64}"
+    said = cluster.helm("template", "comfyard", CHART, "--set", f"image.digest={digest}", "--set", "image.tag=1")
+    assert f"image: ghcr.io/example/comfyard@{digest}" in said
+
+
+def test_the_api_server_takes_the_manifests(cluster: Cluster) -> None:
+    manifest = (ROOT / "manifests" / "install.yaml").read_text().replace("comfyard-system", "default")
+    said = cluster.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=manifest)
+    assert "deployment.apps/comfyard" in said
