@@ -45,19 +45,18 @@ def _images(settings: Settings) -> None:
     """Build our images, bring them to the cluster, and write down what they are called."""
     other = foreign.chosen(settings)
     cluster = Cluster(settings)
-    references = {}
+
+    def provide(name: str) -> str:
+        if other:
+            return other.image(name)
+        image = project_images.build(settings, name)
+        if cluster.running() and images.load(cluster.layout, image):
+            say(f"{name}: loaded into the cluster")
+        return image.reference
+
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        helm = pool.submit(
-            tools.helm, settings.cache
-        )  # whoever wants images will want it, and images wait for downloads
-        for name in project_images.NAMES:
-            if other:
-                references[name] = other.image(name)
-                continue
-            image = project_images.build(settings, name)
-            references[name] = image.reference
-            if cluster.running() and images.load(cluster.layout, image):
-                say(f"{name}: loaded into the cluster")
+        helm = pool.submit(tools.helm, settings.cache)  # whoever wants images will want it too
+        references = dict(zip(project_images.NAMES, pool.map(provide, project_images.NAMES), strict=True))
         helm.result()
     for reference in references.values():
         say(reference)

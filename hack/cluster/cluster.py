@@ -35,12 +35,13 @@ class Cluster:
         self.settings = settings
         self.layout = Layout(settings.state)
         self._authority = Authority(self.layout.pki)
+        self._created = self.layout.run / "created"  # there once nothing is missing that a repair would not bring
         self._began = time.monotonic()
 
     def up(self) -> None:
         """Make sure that a healthy cluster runs: do nothing, repair what ended, or make a new one."""
         with binaries.locked(self.settings.cache / "cluster.lock"):
-            existing = Node.existing(self.layout)
+            existing = Node.existing(self.layout) if self._created.exists() else None
             if existing and self._is_healthy(existing):
                 say(f"the cluster is up; kubeconfig {self.layout.kubeconfig}")
                 return
@@ -117,6 +118,7 @@ class Cluster:
         self._start(place, self._node_components())
         self._say("containerd, kubelet and controllers are started")
         self._apply_manifests()
+        self._created.touch()
         self._finish()
 
     def _repair(self, place: Node) -> bool:
@@ -134,9 +136,11 @@ class Cluster:
         return True
 
     def _remove(self) -> None:
+        machine.check_owner(self.layout)
         existing = Node.existing(self.layout)
         if existing:
             existing.kill()
+        machine.kill_cgroups()
         machine.undo(self.layout)
 
     def _finish(self) -> None:

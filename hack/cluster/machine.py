@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from hack.cluster.process import run, wait_until
+from hack.cluster.process import Process, run, wait_until
 from hack.cluster.settings import (
     CGROUP,
     CLUSTER_CIDR,
@@ -63,13 +63,27 @@ def check() -> None:
         raise ClusterError("the kernel's br_netfilter is missing; without it Services and NetworkPolicies do not work")
 
 
-def connect(node: int) -> None:
+def check_owner(layout: Layout) -> None:
+    """Leave a cluster alone whose state is in another folder; there can be one on a machine.
+
+    Raises:
+        ClusterError: There is one.
+    """
+    alias = Path("/sys/class/net") / LINK / "ifalias"
+    owner = alias.read_text().strip() if alias.exists() else ""
+    if owner and owner != str(layout.root):
+        raise ClusterError(f"another cluster runs; to end it: COMFYARD_CLUSTER_DIR={owner} make cluster-down")
+
+
+def connect(node: int, layout: Layout) -> None:
     """Lay a cable from the machine to the node's network stack, and let pods out.
 
     Args:
         node: The process that holds the node's namespaces.
+        layout: Whose node it is, for the cable's label.
     """
     run("ip", "link", "add", LINK, "type", "veth", "peer", "name", "eth0", "netns", str(node))
+    run("ip", "link", "set", LINK, "alias", str(layout.root))
     run("ip", "address", "add", f"{MACHINE_ADDRESS}/{NODE_PREFIX}", "dev", LINK)
     run("ip", "link", "set", LINK, "up")
     run("ip", "route", "add", CLUSTER_CIDR, "via", NODE_ADDRESS)
@@ -100,12 +114,31 @@ def create_cgroups() -> None:
                 (hierarchy / CGROUP / name).write_text((hierarchy / name).read_text())
 
 
-def processes_in_cgroups() -> Iterator[int]:
-    """Yield the processes that still run in a pod."""
+def in_cgroup() -> tuple[str, ...]:
+    """Return a command's beginning that puts it into the cluster's cgroup, where it is found whatever happens."""
+    simple = [root for root in [_CGROUPS, *_hierarchies()] if not (root / "cpuset.cpus").exists()]
+    folder = simple[-1] / CGROUP / "node"
+    folder.mkdir(parents=True, exist_ok=True)
+    return ("sh", "-c", f'echo $$ > {folder}/cgroup.procs && exec "$@"', "sh")
+
+
+def kill_cgroups() -> None:
+    """End what runs in the cluster's cgroups: pods, and a node that was being made and never written down."""
+
+    def nobody_is_left() -> bool:
+        for process in list(_processes_in_cgroups()):
+            process.kill()
+        return not any(_processes_in_cgroups())
+
+    if not wait_until(nobody_is_left, 10):
+        raise ClusterError(f"processes in the cgroup {CGROUP} do not end")
+
+
+def _processes_in_cgroups() -> Iterator[Process]:
     for root in [_CGROUPS, *_hierarchies()]:
         for file in (root / CGROUP).rglob("cgroup.procs"):
             with contextlib.suppress(OSError):
-                yield from (int(line) for line in file.read_text().split())
+                yield from filter(None, (Process.of(int(line)) for line in file.read_text().split() if line != "0"))
 
 
 def undo(layout: Layout) -> None:
@@ -117,13 +150,7 @@ def undo(layout: Layout) -> None:
     Raises:
         ClusterError: Something is left.
     """
-    if (Path("/sys/class/net") / LINK).exists():
-        run("ip", "link", "delete", LINK)  # and with it the address and the routes
-    if shutil.which("iptables-save"):
-        for table in ("nat", "filter"):
-            for rule in run("iptables-save", "-t", table).splitlines():
-                if rule.startswith("-A") and f"--comment {_COMMENT}" in rule:
-                    run("iptables", "-w", "-t", table, "-D", *rule.split()[1:])
+    _disconnect()
     with contextlib.suppress(OSError, ValueError):
         for name, value in json.loads((layout.run / "sysctls.json").read_text()).items():
             _sysctl(name).write_text(value)
@@ -134,6 +161,19 @@ def undo(layout: Layout) -> None:
     shutil.rmtree(layout.root, ignore_errors=True)
     if layout.root.exists():
         raise ClusterError(f"{layout.root} cannot be removed")
+
+
+def _disconnect() -> None:
+    link = Path("/sys/class/net") / LINK
+    if link.exists():
+        run("ip", "link", "delete", LINK, check=False)  # with its address and routes; the kernel may be quicker
+        if not wait_until(lambda: not link.exists(), 5):
+            raise ClusterError(f"the network link {LINK} cannot be removed")
+    if shutil.which("iptables-save"):
+        for table in ("nat", "filter"):
+            for rule in run("iptables-save", "-t", table).splitlines():
+                if rule.startswith("-A") and f"--comment {_COMMENT}" in rule:
+                    run("iptables", "-w", "-t", table, "-D", *rule.split()[1:])
 
 
 def _sysctl(name: str) -> Path:

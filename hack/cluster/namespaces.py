@@ -41,13 +41,14 @@ class Node:
         """
         machine.remember_sysctls(layout)
         machine.create_cgroups()
-        unshare = ("unshare", "--fork", "--kill-child", "--pid", "--mount-proc", "--mount", "--net", "--")
+        namespaces = ("--pid", "--mount-proc", "--mount", "--net")
+        unshare = (*machine.in_cgroup(), "unshare", "--fork", "--kill-child", *namespaces, "--")
         # catatonit waits for processes whose parent is gone, as a first process has to.
         parent = start(Component("node", ("catatonit", "sleep", "infinity"), layout.log / "node.log"), prefix=unshare)
         node = cls(layout, _only_child(parent))
         node._first.record(layout.run / _RECORD)
         node._prepare()
-        machine.connect(node._first.pid)
+        machine.connect(node._first.pid, layout)
         node.run("ip", "address", "add", f"{NODE_ADDRESS}/{NODE_PREFIX}", "dev", "eth0")
         node.run("ip", "link", "set", "eth0", "up")
         node.run("ip", "route", "add", "default", "via", MACHINE_ADDRESS)
@@ -84,7 +85,6 @@ class Node:
     def kill(self) -> None:
         """End everything in it."""
         self._first.kill()
-        wait_until(lambda: not any(machine.processes_in_cgroups()), 10)
 
     def _enter(self) -> tuple[str, ...]:
         return ("nsenter", f"--target={self._first.pid}", "--mount", "--net", "--pid", "--")

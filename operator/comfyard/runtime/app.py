@@ -182,6 +182,7 @@ async def run(settings: Settings) -> int:
     await kopf.operator(
         registry=build_registry(operator),
         clusterwide=True,
+        identity=FIELD_MANAGER,  # type: ignore[arg-type] # kopf's own guess needs a name in /etc/passwd
         liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
     )
     return 0

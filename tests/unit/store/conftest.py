@@ -15,7 +15,7 @@ def source() -> Iterator[Source]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client() -> Iterator[httpx2.Client]:
     with http_client(connect_seconds=5, read_seconds=5) as made:
         yield made

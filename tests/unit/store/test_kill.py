@@ -98,7 +98,7 @@ def kill_when(source: Source, pid: int, sent: int) -> None:
 
 
 def test_a_kill_before_each_step_on_the_volume(source: Source, tmp_path: Path) -> None:
-    content = safetensors(300_000)
+    content = safetensors(150_000)
     url = source.serve("x", content)
     with forking(url, content) as forker:
         for step in count(1):

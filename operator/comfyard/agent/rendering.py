@@ -1,0 +1,120 @@
+"""One job on ComfyUI: into its queue, out of it, and what it has made into the place for results."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+
+from comfyard.agent.content import EndedError
+from comfyard.agent.report import Ended
+from comfyard.agent.server import Server
+from comfyard.agent.storing import Storing
+from comfyard.api.generation_job import Result
+from comfyard.comfyui.errors import ComfyError
+from comfyard.comfyui.execution import Limits, Success, enqueue, outcomes
+from comfyard.comfyui.failure import Failure
+from comfyard.comfyui.stopping import stop
+from comfyard.workflow.prompts import Prompt
+
+
+class Rendering:
+    """The prompts of one attempt.
+
+    Attributes:
+        made: What they have made.
+        results: Files that are stored, of complete indexes only.
+    """
+
+    def __init__(self, server: Server, prompts: list[Prompt], storing: Storing, limits: Limits) -> None:
+        self.made: list[Success] = []
+        self.results: list[Result] = []
+        self._server = server
+        self._prompts = prompts
+        self._storing = storing
+        self._limits = limits
+        self._tasks: list[asyncio.Task[list[Result]]] = []
+        self._quiet = False
+        self._queued_at = 0  # the connection to the process that has all prompts in its queue
+
+    @property
+    def rendered(self) -> int:
+        """How many prompts have ended well."""
+        return len(self.made)
+
+    async def enqueue_early(self) -> None:
+        """Queue everything behind what is being rendered, so that the GPU does not wait in between. Raises EndedError.
+
+        Only a refusal counts: whatever else goes wrong now may be right when the turn comes.
+        """
+        if not self._server.usable:
+            return
+        connection = self._server.feed.connections
+        failure = await enqueue(self._server.comfy, self._server.feed, self._prompts, self._limits)
+        if failure is None:
+            self._queued_at = connection
+        elif failure.failure_class == "Invalid":
+            raise EndedError(_ended(failure))
+
+    async def run(self, left: Callable[[], None]) -> None:
+        """Render and store everything; call `left` once ComfyUI is done with it. Raises EndedError.
+
+        Storing begins as each prompt ends. The results of what is stored stay, however it ends.
+        """
+        try:
+            await self._render()
+            self._quiet = True
+            left()
+            await asyncio.gather(*self._tasks)
+        except EndedError:
+            await self.stop(self._limits.stuck_seconds)
+            left()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            raise
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self.results = [result for task in self._tasks for result in _results(task)]
+
+    async def _render(self) -> None:
+        comfy, feed = self._server.comfy, self._server.feed
+        if self._queued_at != feed.connections:
+            failure = await enqueue(comfy, feed, self._prompts, self._limits)
+            if failure:
+                raise EndedError(_ended(failure))
+        by_id = {prompt.id: prompt for prompt in self._prompts}
+        async with aclosing(outcomes(comfy, feed, self._prompts, self._limits)) as ends:
+            async for end in ends:
+                if isinstance(end, Failure):
+                    await self._prepare_for_next(end)
+                    raise EndedError(_ended(end))
+                self.made.append(end)
+                self._tasks.append(asyncio.create_task(self._storing.store(by_id[end.prompt_id], end)))
+                for task in self._tasks:
+                    if task.done():
+                        task.result()  # what cannot be stored need not be rendered
+
+    async def _prepare_for_next(self, failure: Failure) -> None:
+        if failure.restart:
+            self._server.condemn()
+        if failure.failure_class == "OutOfVRAM":
+            with suppress(ComfyError):  # the next try finds the memory empty
+                await self._server.comfy.free()
+
+    async def stop(self, seconds: float) -> None:
+        """Have ComfyUI stop, also what an agent before us has begun. If it does not obey, it is condemned."""
+        for prompt in self._prompts:
+            self._server.feed.unfollow(prompt.id)
+        ids = [prompt.id for prompt in self._prompts]
+        if self._quiet or self._server.is_condemned:
+            return
+        if not await stop(self._server.comfy, self._server.feed, ids, seconds):
+            self._server.condemn()
+        self._quiet = True
+
+
+def _ended(failure: Failure) -> Ended:
+    return Ended(failure.failure_class, failure.message)
+
+
+def _results(task: asyncio.Task[list[Result]]) -> list[Result]:
+    return task.result() if task.done() and not task.cancelled() and not task.exception() else []

@@ -1,0 +1,43 @@
+"""What the pod tells the agent, from the environment."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Environment variables of the agent, each with the prefix COMFYARD_.
+
+    Attributes:
+        namespace: Of this server and its jobs.
+        server: The pod's name, which jobs are assigned to.
+        gpus: How many this server has, for what a job has cost.
+        comfyui_url: On loopback; ComfyUI knows no authentication.
+        output_directory: ComfyUI's, shared with it.
+        results_directory: Where the claim for results is mounted.
+        results_claim: Its name; empty when there is none.
+        run_directory: For marker files that probes and hooks of ComfyUI's container look for.
+        stuck_seconds: Without any progress, before ComfyUI is taken for stuck.
+        drain_seconds: That a running job is given after SIGTERM.
+        lost_seconds: Without contact to the API server, before the work is stopped.
+        store_seconds: That a file's storing is tried again for.
+        port: Of the probes.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="COMFYARD_")
+
+    namespace: str
+    server: str
+    gpus: Annotated[int, Field(ge=0)] = 0
+    comfyui_url: str = "http://127.0.0.1:8188"
+    output_directory: Path = Path("/comfyui/output")
+    results_directory: Path = Path("/results")
+    results_claim: str = ""
+    run_directory: Path = Path("/comfyard/run")
+    stuck_seconds: Annotated[float, Field(gt=0)] = 300
+    drain_seconds: Annotated[float, Field(ge=0)] = 15
+    lost_seconds: Annotated[float, Field(gt=0)] = 30
+    store_seconds: Annotated[float, Field(ge=0)] = 60
+    port: int = 8189
