@@ -1,10 +1,10 @@
 """manifests/install.yaml: the chart without Helm, with its default values, in namespace comfyard-system."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 from hack.cluster import tools
+from hack.cluster.process import run
 from hack.cluster.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -19,8 +19,8 @@ metadata:
 def render() -> str:
     """The whole file."""
     helm = tools.helm(Settings.from_environment().cache)
-    command = [helm, "template", "comfyard", ROOT / "charts" / "comfyard", "--namespace", "comfyard-system"]
-    return _NAMESPACE + subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    chart = ROOT / "charts" / "comfyard"
+    return _NAMESPACE + run(helm, "template", "comfyard", chart, "--namespace", "comfyard-system")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Every step prints the command that a person would type; run it again and it goes
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from comfyard.kube.client import LightkubeClient
 from comfyard.kube.informer import Informer
 from comfyard.kube.kinds import GENERATION_JOB, MODEL_BUNDLE, Kind
-from hack.demo.cluster import Cluster, current_cluster
+from hack.demo.cluster import Cluster, CommandError, current_cluster
 from hack.demo.results import fetch_results
 
 ROOT = Path(__file__).parents[2]
@@ -43,16 +42,15 @@ def main() -> None:
         order(cluster)
         job = asyncio.run(follow(cluster))
         show(cluster, job)
-    except subprocess.CalledProcessError as error:
-        console.print(f"[red]{' '.join(map(str, error.cmd))}[/]", soft_wrap=True)
-        console.print((error.stderr or error.stdout).decode().strip(), markup=False, soft_wrap=True)
+    except CommandError as error:
+        console.print(f"[red]this failed:[/] {error}", markup=True, soft_wrap=True)
         sys.exit(1)
-    console.print(f"[dim]{time.monotonic() - began:.0f} s since the cluster was up[/]")
+    console.print(f"\n[dim]{time.monotonic() - began:.0f} s since the cluster was up[/]")
 
 
 def step(title: str, command: str) -> None:
     """Say what happens, and how a person would do it."""
-    console.print(f"\n[bold]{title}[/]\n[dim]$ {command}[/]")
+    console.print(f"\n[bold]{title}[/]\n[dim]$ {command}[/]", soft_wrap=True)
 
 
 def install(cluster: Cluster) -> None:
@@ -86,10 +84,10 @@ async def follow(cluster: Cluster) -> dict[str, Any]:
     console.print()
     client = LightkubeClient.from_kubeconfig(cluster.kubeconfig, "comfyard-demo")
     columns = (
-        TextColumn("{task.description:<44}"),
+        TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     try:
         async with asyncio.timeout(_FOLLOW_SECONDS):
@@ -159,19 +157,24 @@ def show(cluster: Cluster, job: dict[str, Any]) -> None:
     for file in files:
         console.print(f"  {file.relative_to(ROOT)}")
     step("What the cluster says", f"kubectl get comfy -n {NAMESPACE}")
-    console.print(cluster.kubectl("-n", NAMESPACE, "get", "comfy").strip())
-    second = {**json.loads((ROOT / "hack" / "demo" / "second-job.json").read_text())}
-    console.print(
-        f"""
-[bold]To try next[/]
-  export KUBECONFIG={cluster.kubeconfig}
-  kubectl apply -n {NAMESPACE} -f hack/demo/second-job.json     another order: {second["spec"]["parameters"]["prompt"]}
-  kubectl get cgj -n {NAMESPACE} -w                             watch it run, on the server that is warm
-  kubectl describe cgj {JOB} -n {NAMESPACE}                 attempts, seed, digests of the files
-  kubectl apply -n {NAMESPACE} -f examples/quickstart/40-generation-job.yaml
-                                                               nothing: a finished job never runs again
-  make cluster-down                                            remove the cluster and all that is in it"""
-    )
+    print(cluster.kubectl("-n", NAMESPACE, "get", "comfy").strip())
+    second = json.loads((ROOT / "hack" / "demo" / "second-job.json").read_text())
+    console.print("\n[bold]To try next[/]")
+    for command, about in (
+        (f"export KUBECONFIG={cluster.kubeconfig}", ""),
+        (
+            f"kubectl apply -n {NAMESPACE} -f hack/demo/second-job.json",
+            f"order {second['spec']['parameters']['prompt']}",
+        ),
+        (f"kubectl get cgj -n {NAMESPACE} -w", "watch it run, on the server that is warm"),
+        (f"kubectl describe cgj {JOB} -n {NAMESPACE}", "attempts, seed, digests of the files"),
+        (
+            f"kubectl apply -n {NAMESPACE} -f examples/quickstart/40-generation-job.yaml",
+            "a finished job never runs again",
+        ),
+        ("make cluster-down", "remove the cluster and all that is in it"),
+    ):
+        print(f"  {command:<78}  {about}".rstrip())
 
 
 if __name__ == "__main__":

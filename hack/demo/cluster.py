@@ -18,6 +18,10 @@ _PLACEHOLDERS = {
 """The images that examples name, and which of ours they stand for."""
 
 
+class CommandError(Exception):
+    """kubectl or helm has failed; the text is the command and what it said."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """Where commands go.
@@ -38,7 +42,7 @@ class Cluster:
         return self.environment.kubeconfig
 
     def kubectl(self, *args: str, stdin: str = "") -> str:
-        """Run kubectl; returns what it printed. Raises subprocess.CalledProcessError."""
+        """Run kubectl; returns what it printed. Raises CommandError."""
         return self._run(self.environment.kubectl_command(*args), stdin.encode()).decode()
 
     def kubectl_bytes(self, *args: str) -> bytes:
@@ -46,7 +50,7 @@ class Cluster:
         return self._run(self.environment.kubectl_command(*args), b"")
 
     def helm(self, *args: str) -> str:
-        """Run helm; returns what it printed. Raises subprocess.CalledProcessError."""
+        """Run helm; returns what it printed. Raises CommandError."""
         return self._run(self.environment.helm_command(*args), b"").decode()
 
     def apply(self, manifest: str, namespace: str = "") -> str:
@@ -77,7 +81,10 @@ class Cluster:
 
     @staticmethod
     def _run(command: list[str], stdin: bytes) -> bytes:
-        return subprocess.run(command, input=stdin, capture_output=True, check=True, timeout=600).stdout
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=600)
+        if done.returncode != 0:
+            raise CommandError(f"{' '.join(command)}\n{(done.stderr or done.stdout).decode().strip()}")
+        return done.stdout
 
 
 def current_cluster(root: Path) -> Cluster:

@@ -13,7 +13,6 @@ import yaml
 
 from comfysim.checkpoint import write_checkpoint
 from hack.demo.cluster import Cluster, current_cluster
-from tests.builders import template_spec
 
 ROOT = Path(__file__).parents[2]
 SYSTEM = "comfyard-system"
@@ -90,7 +89,9 @@ class Studio:
         }
         self.create("HardwareProfile", self.namespace, {"server": server, "pool": {"maxServers": max_servers}})
         self.create_bundle(self.checkpoint)
-        self.create("WorkflowTemplate", "text-to-image", template_spec())
+        text = (ROOT / "examples" / "quickstart" / "30-workflow-template.yaml").read_text()
+        template = yaml.safe_load(text.replace("sd15-standin.safetensors", CHECKPOINT))
+        self.create("WorkflowTemplate", "text-to-image", template["spec"])
         self.wait("Ready", "cmb/sd15")
         self.wait("Ready", "cwt/text-to-image")
 
@@ -108,6 +109,17 @@ class Studio:
 
     def wait(self, condition: str, what: str) -> None:
         self.kubectl("wait", f"--for=condition={condition}", PULL, what)
+
+    def finish(self, name: str) -> dict[str, Any]:
+        """Wait until a job has ended, well or not; returns it."""
+        self.kubectl("wait", "--for=jsonpath={.status.completionTime}", PULL, f"cgj/{name}")
+        return self.get("cgj", name)
+
+    def complete(self, name: str) -> dict[str, Any]:
+        """Wait until a job is Complete; returns it."""
+        job = self.finish(name)
+        assert job["status"]["state"] == "Complete", job["status"]["message"]
+        return job
 
     def wait_running(self, name: str) -> None:
         """Until a server has shown progress on the job."""

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from comfyard.controller.resources.sync_job import sync_name
 from tests.e2e.conftest import CHECKPOINT, PULL, Studio
 
 pytestmark = pytest.mark.e2e
@@ -32,6 +33,8 @@ def test_a_corrected_digest_makes_it_ready(studio: Studio) -> None:
 
 def test_a_sync_that_is_killed_goes_on(studio: Studio) -> None:
     studio.create_bundle(studio.checkpoint)
-    studio.kubectl("wait", "--for=create", "pod", "-l", "app.kubernetes.io/component=sync", PULL)
+    job = f"job/{sync_name(CLAIM)}"
+    studio.kubectl("wait", "--for=create", PULL, job)
+    studio.kubectl("wait", "--for=jsonpath={.status.active}=1", PULL, job)
     studio.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=sync", "--force", "--grace-period=0")
     studio.wait("Ready", "cmb/sd15")

@@ -43,8 +43,7 @@ def starts(record: list[dict[str, Any]]) -> list[str]:
 def test_a_job_is_rendered_and_stored(studio: Studio) -> None:
     studio.prepare()
     studio.order("lighthouse", count=2)
-    studio.wait("Complete", "cgj/lighthouse")
-    job = studio.get("cgj", "lighthouse")
+    job = studio.complete("lighthouse")
     check_stored(studio, job, 2)
     assert starts(studio.record(studio.servers()[0])) == sorted(prompt_ids(job))
     assert [a["outcome"] for a in job["status"]["attempts"]] == ["Succeeded"]
@@ -54,7 +53,7 @@ def test_a_job_is_rendered_and_stored(studio: Studio) -> None:
 def test_get_comfy_tells_the_story(studio: Studio) -> None:
     studio.prepare()
     studio.order("lighthouse")
-    studio.wait("Complete", "cgj/lighthouse")
+    studio.complete("lighthouse")
     said = studio.kubectl("get", "comfy")
     assert "generationjob.comfyard.io/lighthouse   Complete   100" in said
     assert "1 of 1 files, 8 MB, verified" in said
@@ -65,8 +64,7 @@ def test_a_job_outlives_the_pod_of_its_server(studio: Studio) -> None:
     studio.order("storm", count=2)
     studio.wait_running("storm")
     studio.kubectl("delete", *studio.servers(), "--wait=false")
-    studio.wait("Complete", "cgj/storm")
-    job = studio.get("cgj", "storm")
+    job = studio.complete("storm")
     check_stored(studio, job, 2)
     assert [a.get("class") for a in job["status"]["attempts"]] in ([None], ["ServerLost", None])
 
@@ -76,8 +74,7 @@ def test_a_job_outlives_a_pod_that_is_killed_without_grace(studio: Studio) -> No
     studio.order("storm", count=2)
     studio.wait_running("storm")
     studio.kubectl("delete", *studio.servers(), "--force", "--grace-period=0")
-    studio.wait("Complete", "cgj/storm")
-    job = studio.get("cgj", "storm")
+    job = studio.complete("storm")
     check_stored(studio, job, 2)
     assert [a.get("class") for a in job["status"]["attempts"]] == ["ServerLost", None]
 
@@ -90,8 +87,7 @@ def test_a_job_outlives_the_operator_and_is_rendered_once(studio: Studio) -> Non
         *("-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/component=operator"),
         *("--force", "--grace-period=0"),
     )
-    studio.wait("Complete", "cgj/storm")
-    job = studio.get("cgj", "storm")
+    job = studio.complete("storm")
     check_stored(studio, job, 2)
     assert starts(studio.record(studio.servers()[0])) == sorted(prompt_ids(job))
 
@@ -102,8 +98,7 @@ def test_an_agent_that_was_killed_goes_on_without_rendering_again(studio: Studio
     studio.wait_running("storm")
     server = studio.servers()[0]
     studio.kubectl("exec", server, "-c", "agent", "--", "python", "-c", "import os; os.kill(1, 9)")
-    studio.wait("Complete", "cgj/storm")
-    job = studio.get("cgj", "storm")
+    job = studio.complete("storm")
     check_stored(studio, job, 2)
     assert starts(studio.record(server)) == sorted(prompt_ids(job))
 
@@ -114,7 +109,7 @@ def test_comfyui_stops_working_on_a_job_that_is_deleted(studio: Studio) -> None:
     studio.wait_running("long")
     studio.kubectl("delete", "cgj", "long")
     studio.order("next", parameters={"prompt": "next", "steps": 1})
-    studio.wait("Complete", "cgj/next")
+    studio.complete("next")
     record = studio.record(studio.servers()[0])
     outcomes = [line["outcome"] for line in record if line["event"] == "end"]
     assert outcomes == ["interrupted", "success"]
@@ -123,8 +118,7 @@ def test_comfyui_stops_working_on_a_job_that_is_deleted(studio: Studio) -> None:
 def test_comfyui_that_dies_costs_an_attempt_and_not_the_job(studio: Studio) -> None:
     studio.prepare()
     studio.order("crash", parameters={"prompt": f"[sim: once-crash] {uuid.uuid4()}"})
-    studio.wait("Complete", "cgj/crash")
-    job = studio.get("cgj", "crash")
+    job = studio.complete("crash")
     check_stored(studio, job, 1)
     assert [a.get("class") for a in job["status"]["attempts"]] == ["ServerLost", None]
 
@@ -132,8 +126,7 @@ def test_comfyui_that_dies_costs_an_attempt_and_not_the_job(studio: Studio) -> N
 def test_a_stuck_comfyui_is_restarted(studio: Studio) -> None:
     studio.prepare()
     studio.order("stuck", parameters={"prompt": f"[sim: once-stuck] {uuid.uuid4()}"})
-    studio.wait("Complete", "cgj/stuck")
-    job = studio.get("cgj", "stuck")
+    job = studio.complete("stuck")
     check_stored(studio, job, 1)
     assert [a.get("class") for a in job["status"]["attempts"]] == ["ServerStuck", None]
 
@@ -146,8 +139,7 @@ def test_running_out_of_vram_goes_to_the_next_profile(studio: Studio) -> None:
     studio.order(
         "huge", profiles=[studio.namespace, big], parameters={"prompt": "[sim: oom]", "steps": 1}, backoffLimit=0
     )
-    studio.wait("Failed", "cgj/huge")
-    job = studio.get("cgj", "huge")
+    job = studio.finish("huge")
     assert [a["profile"] for a in job["status"]["attempts"]] == [studio.namespace] * 2 + [big] * 2
     assert {a["class"] for a in job["status"]["attempts"]} == {"OutOfVRAM"}
     studio.kubectl("delete", "hardwareprofile", big, "--wait=false")
@@ -156,7 +148,7 @@ def test_running_out_of_vram_goes_to_the_next_profile(studio: Studio) -> None:
 def test_a_job_costs_at_most_five_writes_besides_creation_and_progress(studio: Studio) -> None:
     studio.prepare()
     studio.order("lighthouse", count=2)
-    studio.wait("Complete", "cgj/lighthouse")
+    studio.complete("lighthouse")
     writes = [
         line
         for line in map(json.loads, studio.cluster.audit_log().splitlines())
@@ -171,19 +163,14 @@ def test_a_job_costs_at_most_five_writes_besides_creation_and_progress(studio: S
 def test_the_servers_pods_are_reached_by_nobody(studio: Studio) -> None:
     studio.prepare()
     studio.order("lighthouse")
-    studio.wait("Complete", "cgj/lighthouse")
+    studio.complete("lighthouse")
     address = studio.get("pod", studio.servers()[0].removeprefix("pod/"))["status"]["podIP"]
-    knock = f"import socket; socket.create_connection(('{address}', 8189), 3)"
+    knock = (
+        f"import socket\ntry: socket.create_connection(('{address}', 8189), 3)\nexcept OSError: print('refused')\n"
+        "else: print('reached')"
+    )
     with studio.cluster.reader(studio.namespace, RESULTS) as reader:
-        said = studio.kubectl(
-            "exec",
-            reader,
-            "--",
-            "python",
-            "-c",
-            f"try:\n {knock}\n print('reached')\nexcept TimeoutError:\n print('refused')",
-        )
-    assert said.strip() == "refused"
+        assert studio.kubectl("exec", reader, "--", "python", "-c", knock).strip() == "refused"
 
 
 def test_deleting_everything_at_once_leaves_nothing_running(studio: Studio) -> None:

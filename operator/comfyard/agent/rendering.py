@@ -12,7 +12,6 @@ from comfyard.api.generation_job import Result
 from comfyard.comfyui.errors import ComfyError
 from comfyard.comfyui.execution import Limits, Success, enqueue, outcomes
 from comfyard.comfyui.failure import Failure
-from comfyard.comfyui.stopping import stop
 from comfyard.workflow.prompts import Prompt
 
 
@@ -101,14 +100,11 @@ class Rendering:
                 await self._server.comfy.free()
 
     async def stop(self, seconds: float) -> None:
-        """Have ComfyUI stop, also what an agent before us has begun. If it does not obey, it is condemned."""
+        """Have ComfyUI stop, unless it is done with everything."""
         for prompt in self._prompts:
             self._server.feed.unfollow(prompt.id)
-        ids = [prompt.id for prompt in self._prompts]
-        if self._quiet or self._server.is_condemned:
-            return
-        if not await stop(self._server.comfy, self._server.feed, ids, seconds):
-            self._server.condemn()
+        if not self._quiet:
+            await self._server.stop([prompt.id for prompt in self._prompts], seconds)
         self._quiet = True
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from comfyard.api.attempts import end_attempt, usage_after
 from comfyard.api.conditions import COMPLETE, ConditionSet, timestamp
 from comfyard.api.generation_job import Assignment, FailureClass, GenerationJob, Progress, Result
+from comfyard.comfyui.failure import MESSAGE_BOUND
 
 Operation = Mapping[str, Any]
 
@@ -23,6 +24,11 @@ class Ended:
 
     failure_class: FailureClass
     message: str
+
+    @property
+    def words(self) -> str:
+        """The message, cut to what a status takes."""
+        return self.message[:MESSAGE_BOUND]
 
 
 def progress_patch(assignment: Assignment, progress: Progress, message: str) -> list[Operation]:
@@ -71,7 +77,7 @@ def failure_patch(
     """
     return [
         _fence(assignment),
-        _set("message", ended.message),
+        _set("message", ended.words),
         *([_set("outputs", [result.to_api() for result in results])] if results else []),
         *_end(job, assignment, gpus, now, ended),
         _set("progress", {}),  # so that there is one to remove: a patch that removes nothing is refused as a whole
@@ -83,7 +89,7 @@ def _end(job: GenerationJob, assignment: Assignment, gpus: int, now: datetime, e
     if ended is None:
         attempt = end_attempt(assignment, "Succeeded", now)
     else:
-        attempt = end_attempt(assignment, "Failed", now, ended.failure_class, ended.message)
+        attempt = end_attempt(assignment, "Failed", now, ended.failure_class, ended.words)
     return [
         _set("attempts", [*(before.to_api() for before in job.status.attempts), attempt.to_api()]),
         _set("usage", usage_after(job, assignment, gpus, now).to_api()),

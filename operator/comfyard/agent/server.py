@@ -5,12 +5,14 @@ kubelet does the rest.
 """
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from comfyard.comfyui.client import ComfyClient
 from comfyard.comfyui.errors import ComfyError
 from comfyard.comfyui.feed import Feed
+from comfyard.comfyui.stopping import stop
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,11 @@ class Server:
         """Wait until work can be given to it."""
         while not self.usable:
             await self.feed.nudged(_LOOK_SECONDS)
+
+    async def stop(self, prompt_ids: Sequence[str], seconds: float) -> None:
+        """Have ComfyUI stop prompts. If it does not obey in so many seconds, its process is condemned."""
+        if not self.is_condemned and not await stop(self.comfy, self.feed, prompt_ids, seconds):
+            self.condemn()
 
     def condemn(self) -> None:
         """This process is of no more use: nothing is given to it from now on."""

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 _FIRST_SECONDS = 1.0
 """A job that is done sooner costs one write less."""
 _EVERY_SECONDS = 5.0
+_LONGEST_NODE = 253
 
 
 class Telling:
@@ -60,6 +61,6 @@ class Telling:
             return Progress(percent=overall(job, done, 0)), f"storing the results of {count} on {self._server}"
         prompt = self._prompts[rendered]
         at = self._feed.progress(prompt.id)
-        node = str(prompt.graph.get(at.node, {}).get("class_type", at.node))
+        node = str(prompt.graph.get(at.node, {}).get("class_type", at.node))[:_LONGEST_NODE]
         progress = Progress(percent=overall(job, done, at.fraction), node=node, step=at.step, steps=at.steps)
         return progress, rendering_message(self._server, done + 1, count, node, at.step, at.steps)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from comfyard.agent.content import Contents, EndedError
+from comfyard.agent.content import Contents, EndedError, prompt_ids
 from comfyard.agent.files import remove_folder, remove_output
 from comfyard.agent.rendering import Rendering
 from comfyard.agent.report import MOST_RESULTS, Ended, complete_patch, failure_patch
@@ -124,6 +124,8 @@ class Work:
         except AssignmentLostError:
             log.info("job %s: the assignment was lost", name)
             self._forget = True
+        except ApiError:
+            log.exception("job %s: nothing can be reported", name)
         finally:
             if self._forget:
                 self._clean_up()
@@ -158,10 +160,15 @@ class Work:
             log.exception("job %s", self._job.metadata.name)
             return Ended("NodeError", f"the agent failed: {type(error).__name__}: {error}")
         finally:
-            if self._rendering is not None:
-                seconds = _HAND_BACK_STOP_SECONDS if self._hand_back else self._around.settings.stuck_seconds
-                await self._rendering.stop(seconds)
+            await self._stop_comfyui()
         return None
+
+    async def _stop_comfyui(self) -> None:
+        seconds = _HAND_BACK_STOP_SECONDS if self._hand_back else self._around.settings.stuck_seconds
+        if self._rendering is not None:
+            await self._rendering.stop(seconds)
+        else:  # nothing was begun here, but perhaps by an agent before us
+            await self._around.server.stop(prompt_ids(self._job), seconds)
 
     async def _prepare(self) -> tuple[list[Prompt], Storing]:
         """Read what the job needs, while the one before is still being rendered."""

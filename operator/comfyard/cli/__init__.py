@@ -18,6 +18,7 @@ def _log() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for every request, with its query
     logging.getLogger("kopf").setLevel(logging.WARNING)  # a line for every event
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # a line for every probe
 
 
 def _run(program: Coroutine[Any, Any, int]) -> None:

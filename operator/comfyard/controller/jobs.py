@@ -70,8 +70,10 @@ class _Wrong(_Wait):
 
 def plan(job: GenerationJob, status: Status, seen: Observed, now: datetime) -> Plan:
     """Decide from what was observed. `status` is the job's status as it was read, unknown fields included."""
-    if job.is_finished() or job.metadata.deletion_timestamp:
+    if job.metadata.deletion_timestamp:
         return Plan(status)
+    if job.is_finished():  # and stays so; but kstatus takes an unobserved generation for unfinished
+        return Plan({**status, "observedGeneration": job.metadata.generation})
     if job.spec.suspend:
         return Plan(_suspended(job, _without_assignment(job, status, seen, now, "Stopped", "suspended"), now))
     if job.status.assignment:

@@ -1,5 +1,6 @@
 """What the operator's administrator decides, from the environment (the chart's values)."""
 
+from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import Field
@@ -15,6 +16,7 @@ class Settings(BaseSettings):
         image: The image of the operator itself, from which agents and store syncs run too.
         models_claim: The claim of a bundle that names none; made in the bundle's namespace when it is not there.
         results_claim: The claim for results of a job that names no output; made likewise.
+        pod_ips: The operator's own addresses, separated by commas: the IP versions that pods have here.
         probe_port: Where kubelet asks whether the operator lives.
         stuck_seconds: A server that shows no progress for so long is restarted.
         resync_seconds: How often everything is listed again, to heal what a watch has missed.
@@ -31,6 +33,7 @@ class Settings(BaseSettings):
     storage_class: str = ""
     access_modes: list[AccessMode] = Field(default_factory=read_write_once)
     stuck_seconds: Annotated[int, Field(ge=1)] = 300
+    pod_ips: str = "127.0.0.1"
     probe_port: int = 8080
     resync_seconds: Annotated[float, Field(gt=0)] = 300
 
@@ -39,3 +42,7 @@ class Settings(BaseSettings):
         return ClaimTemplate(
             size=size, storage_class_name=self.storage_class or None, access_modes=list(self.access_modes)
         )
+
+    def ip_families(self) -> list[int]:
+        """4, 6 or both."""
+        return sorted({ip_address(text).version for text in self.pod_ips.split(",")})

@@ -7,6 +7,8 @@ from pathlib import PurePosixPath
 
 from PIL import Image, UnidentifiedImageError
 
+Image.MAX_IMAGE_PIXELS = None  # no picture is decoded here, however large it is
+
 _CONTENT_TYPES = {
     ".avif": "image/avif",
     ".flac": "audio/flac",
@@ -68,5 +70,5 @@ def _pixels(file: BufferedReader) -> tuple[int | None, int | None]:
     try:
         with Image.open(file) as image:
             return image.size
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         return None, None

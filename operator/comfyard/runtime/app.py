@@ -28,7 +28,7 @@ from comfyard.kube.kinds import (
 )
 from comfyard.runtime import reconcilers
 from comfyard.runtime.cache import Cache, key_of
-from comfyard.runtime.context import SCHEDULER, STORE, Context, Task
+from comfyard.runtime.context import ACCESS, SCHEDULER, STORE, Context, Task
 from comfyard.runtime.routes import route
 from comfyard.runtime.servers import run_scheduler
 from comfyard.runtime.work_queue import WorkQueue
@@ -57,6 +57,7 @@ _RECONCILERS: dict[str, Callable[[Context, str, str], Awaitable[None]]] = {
     MODEL_BUNDLE.kind: reconcilers.reconcile_bundle,
     HARDWARE_PROFILE.kind: reconcilers.reconcile_profile,
     STORE: reconcilers.reconcile_store,
+    ACCESS: lambda ctx, namespace, _name: ctx.ensure_access(namespace),
     SCHEDULER.what: lambda ctx, _namespace, _name: run_scheduler(ctx),
 }
 
@@ -95,6 +96,8 @@ class Operator:
             found = await self._client.list(kind, labels=labels)
             self._ctx.cache.replace(kind, found.items, found.resource_version)
         self._ctx.forget_access()
+        for namespace in {namespace for namespace, _ in self._ctx.cache.keys(POD)}:
+            self._ctx.queue.add(Task(ACCESS, namespace, ""))  # an upgraded operator may want others to be refused
         for kind in _WATCHED:
             for namespace, name in self._ctx.cache.keys(kind):
                 obj = self._ctx.cache.get(kind, namespace, name)

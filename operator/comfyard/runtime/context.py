@@ -30,6 +30,7 @@ class Task(NamedTuple):
 
 
 STORE = "Store"
+ACCESS = "Access"
 SCHEDULER = Task("Scheduler", "", "")
 
 
@@ -101,7 +102,7 @@ class Context:
             for (where, _), job in self.cache.jobs.unfinished.items()
             if where == namespace and job.spec.output.s3
         }
-        wanted = build_access(namespace, sorted(secrets))
+        wanted = build_access(namespace, sorted(secrets), self.settings.ip_families())
         key = digest([obj for _, obj in wanted])
         if self._access.get(namespace) == key:
             return

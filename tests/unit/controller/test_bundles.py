@@ -106,3 +106,13 @@ def test_a_sync_is_there_while_there_is_something_to_do(
     found: list[ModelBundle], job: dict[str, Any] | None, step: stores.Step
 ) -> None:
     assert stores.plan(found, job) is step
+
+
+def test_a_conflict_that_is_over_is_work_and_one_that_lasts_is_not() -> None:
+    stuck = reported(state="Failed", reason="PathConflict")
+    source = {"http": {"url": "http://host/y"}}
+    rival = bundle("rival", models=[{"path": PATH, "source": source, "sha256": "b" * 64}])
+    friend = bundle("friend", models=[{"path": PATH, "source": source, "sha256": SHA}])
+    assert stores.plan([stuck, rival], None) is stores.Step.NOTHING
+    assert stores.plan([stuck], None) is stores.Step.CREATE
+    assert stores.plan([stuck, friend], None) is stores.Step.CREATE

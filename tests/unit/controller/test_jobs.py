@@ -117,6 +117,12 @@ def test_a_finished_job_is_left_alone() -> None:
     assert plan(order, observed()).status == order.status.to_api()
 
 
+def test_a_finished_job_is_observed_when_its_priority_changes() -> None:
+    done = {"observedGeneration": 1, "conditions": [{**ready()[0], "type": "Complete"}]}
+    order = job(status=done, metadata={"generation": 2}, priority=3)
+    assert plan(order, observed()).status == {**order.status.to_api(), "observedGeneration": 2}
+
+
 def test_an_assigned_job_on_a_ready_server_is_left_to_its_agent() -> None:
     order = job(status={"observedGeneration": 1, "assignment": ASSIGNMENT, "state": "Running"})
     result = plan(order, observed(template=template(), server=SERVER))

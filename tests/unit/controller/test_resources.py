@@ -8,7 +8,7 @@ from comfyard.controller.resources.access import build_access
 from comfyard.controller.resources.server_pod import build_server_pod, model_paths_yaml
 from comfyard.controller.resources.sync_job import build_sync_job, sync_name
 from comfyard.controller.settings import Settings
-from comfyard.kube.kinds import ROLE, Obj
+from comfyard.kube.kinds import NETWORK_POLICY, ROLE, Obj
 from tests.builders import profile
 
 SETTINGS = Settings(image="comfyard:1")
@@ -89,3 +89,14 @@ def test_the_agent_reads_the_named_secrets_only(secrets: list[str], names: list[
     roles = [obj for kind, obj in build_access("studio", secrets) if kind is ROLE]
     rules = [rule for role in roles for rule in role["rules"] if "secrets" in rule["resources"]]
     assert [rule["resourceNames"] for rule in rules] == ([names] if names else [])
+
+
+@pytest.mark.parametrize(
+    ("pod_ips", "blocks"),
+    [("10.0.0.1", ["0.0.0.0/0"]), ("fd00::1", ["::/0"]), ("10.0.0.1,fd00::1", ["0.0.0.0/0", "::/0"])],
+)
+def test_the_policy_speaks_of_the_ip_versions_that_pods_have(pod_ips: str, blocks: list[str]) -> None:
+    families = Settings(image="i", pod_ips=pod_ips).ip_families()
+    policy = next(obj for kind, obj in build_access("studio", [], families) if kind is NETWORK_POLICY)
+    peers = [peer["ipBlock"]["cidr"] for rule in policy["spec"]["egress"] for peer in rule.get("to", [])]
+    assert peers == blocks

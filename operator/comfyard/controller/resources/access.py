@@ -23,14 +23,20 @@ COMPONENT_SERVER = "server"
 COMPONENT_SYNC = "sync"
 
 _DNS_PORT = 53
+_ANYWHERE = {
+    4: IPBlock(cidr="0.0.0.0/0", except_=["169.254.0.0/16"]),
+    6: IPBlock(cidr="::/0", except_=["fe80::/10"]),
+}
+"""All addresses but link-local ones, where clouds serve a node's credentials; by IP version."""
 
 
-def build_access(namespace: str, secrets: Sequence[str]) -> list[tuple[Kind, Obj]]:
+def build_access(namespace: str, secrets: Sequence[str], families: Sequence[int] = (4,)) -> list[tuple[Kind, Obj]]:
     """Everything that a namespace needs before our programs run in it.
 
     Args:
         namespace: The namespace of the jobs or bundles.
         secrets: Names of the Secrets that its unfinished jobs name; the agent may read these and no other.
+        families: IP versions of the cluster's pods. Rules for others make some policy engines refuse all rules.
     """
     agent = [
         PolicyRule(apiGroups=[GROUP], resources=["generationjobs"], verbs=["get", "list", "watch"]),
@@ -44,7 +50,11 @@ def build_access(namespace: str, secrets: Sequence[str]) -> list[tuple[Kind, Obj
         PolicyRule(apiGroups=[GROUP], resources=["modelbundles"], verbs=["get", "list", "watch"]),
         PolicyRule(apiGroups=[GROUP], resources=["modelbundles/status"], verbs=["patch"]),
     ]
-    return [*_program(namespace, AGENT, agent), *_program(namespace, SYNC, sync), (NETWORK_POLICY, _isolate(namespace))]
+    return [
+        *_program(namespace, AGENT, agent),
+        *_program(namespace, SYNC, sync),
+        (NETWORK_POLICY, _isolate(namespace, families)),
+    ]
 
 
 def _program(namespace: str, name: str, rules: list[PolicyRule]) -> list[tuple[Kind, Obj]]:
@@ -63,7 +73,7 @@ def _program(namespace: str, name: str, rules: list[PolicyRule]) -> list[tuple[K
     ]
 
 
-def _isolate(namespace: str) -> Obj:
+def _isolate(namespace: str, families: Sequence[int]) -> Obj:
     """Nobody reaches our pods but kubelet's probes; they reach DNS, the API server and stores, not cloud metadata."""
     return NetworkPolicy(
         metadata=ObjectMeta(name="comfyard", namespace=namespace, labels={LABEL_MANAGED_BY: MANAGED_BY}),
@@ -78,12 +88,7 @@ def _isolate(namespace: str) -> Obj:
                         NetworkPolicyPort(port=_DNS_PORT, protocol="TCP"),
                     ]
                 ),
-                NetworkPolicyEgressRule(
-                    to=[
-                        NetworkPolicyPeer(ipBlock=IPBlock(cidr="0.0.0.0/0", except_=["169.254.0.0/16"])),
-                        NetworkPolicyPeer(ipBlock=IPBlock(cidr="::/0", except_=["fe80::/10"])),
-                    ]
-                ),
+                NetworkPolicyEgressRule(to=[NetworkPolicyPeer(ipBlock=_ANYWHERE[family]) for family in families]),
             ],
         ),
     ).to_dict()
