@@ -85,10 +85,10 @@ async def follow(cluster: Cluster) -> dict[str, Any]:
     console.print()
     client = LightkubeClient.from_kubeconfig(cluster.kubeconfig, "comfyard-demo")
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=26)),
+        BarColumn(bar_width=20),
         TaskProgressColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
+        TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     try:
         async with asyncio.timeout(_FOLLOW_SECONDS):
