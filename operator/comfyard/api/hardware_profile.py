@@ -54,6 +54,9 @@ class Server(Model):
         ),
     ] = Field(default_factory=list)
     resources: Resources = Field(default_factory=Resources)
+    startup_seconds: Annotated[int, Field(ge=1, le=86400)] = Field(
+        600, description="A server that is not ready for so long, at its start or later, is replaced."
+    )
 
 
 class Placement(Model):

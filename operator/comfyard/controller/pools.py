@@ -45,7 +45,8 @@ class Pool:
 def shape_of(profile: HardwareProfile) -> str:
     """Digest of what a server of the profile is."""
     spec = profile.spec
-    return digest([spec.server.to_api(), spec.gpu.to_api(), spec.placement.to_api()])
+    server = {key: value for key, value in spec.server.to_api().items() if key != "startupSeconds"}
+    return digest([server, spec.gpu.to_api(), spec.placement.to_api()])
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Server:
 
     Attributes:
         leaving: It gets no new job: it is being deleted, or its containers have ended.
-        lost_at: When its job goes elsewhere, unless it is Ready again by then; None while it is Ready.
+        over: Its containers have ended for good, as after an eviction; the object is all that is left.
+        unready_since: Since when it is not Ready; None while it is.
         job: The unfinished job that is assigned to it, as (namespace, name).
         idle_since: When it had nothing to do last; None while it starts or works.
         trouble: Why it does not start, if it says so.
@@ -66,7 +68,8 @@ class Server:
     profile: str
     ready: bool
     leaving: bool
-    lost_at: datetime | None = None
+    over: bool = False
+    unready_since: datetime | None = None
     job: tuple[str, str] | None = None
     idle_since: datetime | None = None
     trouble: str | None = None
@@ -75,6 +78,13 @@ class Server:
     def is_idle(self) -> bool:
         """Whether it can take a job now."""
         return self.ready and not self.leaving and self.job is None
+
+    @property
+    def lost_at(self) -> datetime | None:
+        """When its job goes elsewhere, unless it is Ready again by then; None while it is Ready."""
+        if self.over:
+            return datetime.min.replace(tzinfo=UTC)
+        return self.unready_since + timedelta(seconds=LOST_SECONDS) if self.unready_since else None
 
 
 def observe_server(pod: Obj, job: tuple[str, str] | None, last_end: datetime | None) -> Server:
@@ -92,14 +102,9 @@ def observe_server(pod: Obj, job: tuple[str, str] | None, last_end: datetime | N
         profile=labels.get(LABEL_PROFILE, ""),
         ready=ready,
         leaving=pods.is_deleting(pod) or pods.is_over(pod),
-        lost_at=None if ready else _lost_at(pod, since),
+        over=pods.is_over(pod) and not pods.is_deleting(pod),
+        unready_since=None if ready else parse_time(since or pod["metadata"]["creationTimestamp"]),
         job=job,
         idle_since=idle_since,
         trouble=None if ready else pods.trouble(pod),
     )
-
-
-def _lost_at(pod: Obj, since: str | None) -> datetime | None:
-    if pods.is_over(pod):
-        return datetime.min.replace(tzinfo=UTC)
-    return parse_time(since) + timedelta(seconds=LOST_SECONDS) if since else None

@@ -1,7 +1,7 @@
 """Which job runs where, which pools grow, which servers go: pure functions over a snapshot."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -35,7 +35,8 @@ class Schedule:
         assign: Server for each job that gets one now.
         waiting: Why each other job waits, for a person.
         grow: One entry for each server to be made.
-        retire: Servers to be deleted: idle for longer than their profile's idleSeconds.
+        retire: Servers to be deleted: idle for longer than their profile's idleSeconds, not ready for longer than its
+            startupSeconds, or ended.
         wake_after: Seconds until something here changes by time alone.
     """
 
@@ -72,7 +73,11 @@ def schedule(
             result.waiting[demand.job] = _starting(pool, None)
         else:
             result.waiting[demand.job] = f"all {limit} servers of profile {pool.profile} are busy (pool.maxServers)"
-    _retire_idle(result, free, profiles, now)
+    result.retire += [s for s in servers if s.over]
+    idle = {s: s.idle_since for s in free.idle.values()}
+    _retire_after(result, profiles, now, idle, lambda p: p.spec.pool.idle_seconds)
+    unready = {s: s.unready_since for s in servers if not s.leaving and s.job is None}
+    _retire_after(result, profiles, now, unready, lambda p: p.spec.server.startup_seconds)
     return result
 
 
@@ -110,12 +115,19 @@ class _Free:
         return False
 
 
-def _retire_idle(result: Schedule, free: _Free, profiles: Mapping[str, HardwareProfile], now: datetime) -> None:
-    for server in free.idle.values():
+def _retire_after(
+    result: Schedule,
+    profiles: Mapping[str, HardwareProfile],
+    now: datetime,
+    since: Mapping[Server, datetime | None],
+    seconds_of: Callable[[HardwareProfile], int],
+) -> None:
+    """Retire servers that have been so for longer than their profile says; wake for the next of them."""
+    for server, began in since.items():
         profile = profiles.get(server.profile)
-        if server.idle_since is None or profile is None:
+        if began is None or profile is None:
             continue
-        left = (server.idle_since + timedelta(seconds=profile.spec.pool.idle_seconds) - now).total_seconds()
+        left = (began + timedelta(seconds=seconds_of(profile)) - now).total_seconds()
         if left <= 0:
             result.retire.append(server)
         elif result.wake_after is None or left < result.wake_after:

@@ -143,7 +143,7 @@ def test_a_server_that_is_gone_costs_an_uncounted_attempt_and_the_job_is_demande
 def test_a_server_that_is_not_ready_for_a_moment_keeps_its_job() -> None:
     late = Server(
         namespace="studio", name="l4-1", pool="l4-x", profile="l4", ready=False, leaving=True,
-        lost_at=NOW + timedelta(seconds=3),
+        unready_since=NOW - timedelta(seconds=17),
     )  # fmt: skip
     order = job(status={"observedGeneration": 1, "assignment": ASSIGNMENT})
     result = plan(order, observed(template=template(), server=late))

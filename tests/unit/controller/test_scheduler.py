@@ -19,7 +19,9 @@ def demand(name: str, priority: int = 0, created: str = "1", where: Pool | None 
     return Demand((where.namespace, name), where, priority, created)
 
 
-def server(name: str, *, ready: bool = True, busy: bool = False, idle: int = 0, where: Pool | None = None) -> Server:
+def server(
+    name: str, *, ready: bool = True, busy: bool = False, idle: int = 0, over: bool = False, where: Pool | None = None
+) -> Server:
     where = where or pool()
     return Server(
         namespace=where.namespace,
@@ -27,7 +29,9 @@ def server(name: str, *, ready: bool = True, busy: bool = False, idle: int = 0, 
         pool=where.name,
         profile="l4",
         ready=ready,
-        leaving=False,
+        leaving=over,
+        over=over,
+        unready_since=None if ready else NOW - timedelta(seconds=idle),
         job=(where.namespace, "other") if busy else None,
         idle_since=NOW - timedelta(seconds=idle) if ready and not busy else None,
     )
@@ -84,6 +88,19 @@ def test_idle_servers_go_after_their_time_and_no_earlier() -> None:
     assert result.wake_after == 40
 
 
+def test_a_server_that_does_not_become_ready_is_replaced_after_its_time() -> None:
+    servers = [server("wedged", ready=False, idle=601), server("starting", ready=False, idle=590)]
+    result = schedule([], servers, PROFILES, NOW)
+    assert [s.name for s in result.retire] == ["wedged"]
+    assert result.wake_after == 10
+
+
+def test_what_is_left_of_an_evicted_server_is_removed_and_takes_no_place() -> None:
+    result = schedule([demand("a")], [server("evicted", ready=False, over=True), server("t", busy=True)], PROFILES, NOW)
+    assert [s.name for s in result.retire] == ["evicted"]
+    assert result.grow == [pool()]
+
+
 SERVERS = st.lists(
     st.tuples(st.booleans(), st.booleans(), st.integers(0, 120), st.sampled_from(["models", "others"])), max_size=6
 )
@@ -99,7 +116,8 @@ def test_no_busy_server_is_taken_or_retired_and_the_limit_holds(
     result = schedule(demands, servers, PROFILES, NOW)
     taken = [s.name for s in result.assign.values()]
     assert len(taken) == len(set(taken))
-    assert all(s.is_idle for s in [*result.assign.values(), *result.retire])
+    assert all(s.is_idle for s in result.assign.values())
+    assert not [s for s in result.retire if s.job]
     assert not {s.name for s in result.retire} & set(taken)
     assert set(result.assign) | set(result.waiting) == {d.job for d in demands}
     if result.grow:
