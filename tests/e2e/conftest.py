@@ -31,7 +31,8 @@ def cluster() -> Cluster:
 
 @pytest.fixture(scope="session")
 def release(cluster: Cluster) -> Iterator[Cluster]:
-    """The chart, installed; uninstalled at the end, after everything of its kinds."""
+    """The chart, installed; uninstalled at the end, unless it was there before."""
+    was_there = "comfyard" in cluster.helm("list", "--namespace", SYSTEM, "--short").split()
     repository, tag = cluster.images["comfyard"].rsplit(":", 1)
     cluster.helm(
         *("upgrade", "--install", "comfyard", str(ROOT / "charts" / "comfyard")),
@@ -40,10 +41,8 @@ def release(cluster: Cluster) -> Iterator[Cluster]:
         *("--set", "storage.resultsSize=1Gi", "--set", "stuckSeconds=5"),
     )
     yield cluster
-    kinds = "generationjobs.comfyard.io,workflowtemplates.comfyard.io,modelbundles.comfyard.io"
-    cluster.kubectl("delete", kinds, "--all", "--all-namespaces", PULL)
-    cluster.kubectl("delete", "hardwareprofiles.comfyard.io", "--all", PULL)
-    cluster.helm("uninstall", "comfyard", "--namespace", SYSTEM, "--wait")
+    if not was_there:
+        cluster.helm("uninstall", "comfyard", "--namespace", SYSTEM, "--wait")
 
 
 @pytest.fixture(scope="session")
@@ -157,5 +156,6 @@ def studio(release: Cluster, checkpoint: dict[str, Any]) -> Iterator[Studio]:
         json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": studio.namespace, "labels": labels}})
     )
     yield studio
+    studio.kubectl("delete", "cgj,cwt,cmb", "--all", PULL)
     release.kubectl("delete", "hardwareprofile", studio.namespace, "--ignore-not-found", "--wait=false")
     release.kubectl("delete", "namespace", studio.namespace, "--wait=false")

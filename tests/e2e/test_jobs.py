@@ -3,12 +3,16 @@
 import hashlib
 import io
 import json
+import os
 import uuid
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from hack.cluster.cluster import Cluster as LocalCluster
+from hack.cluster.process import Process
+from hack.cluster.settings import Layout, Settings
 from tests.e2e.conftest import PULL, SYSTEM, Studio
 
 pytestmark = pytest.mark.e2e
@@ -180,3 +184,28 @@ def test_deleting_everything_at_once_leaves_nothing_running(studio: Studio) -> N
     studio.kubectl("delete", "hardwareprofile", studio.namespace)
     studio.kubectl("delete", "cmb,cwt,cgj", "--all", PULL)
     studio.kubectl("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=server", "--timeout=45s")
+
+
+@pytest.mark.skipif(bool(os.environ.get("KUBE_CONTEXT") or os.environ.get("CLUSTER")), reason="not a cluster of ours")
+def test_a_job_outlives_the_api_server(studio: Studio) -> None:
+    studio.prepare(step_seconds=0.5)
+    studio.order("storm", count=2)
+    studio.wait_running("storm")
+    server = studio.servers()[0]
+    kill_component("kube-apiserver")
+    repair_cluster()
+    job = studio.complete("storm")
+    check_stored(studio, job, 2)
+    assert starts(studio.record(server)) == sorted(prompt_ids(job))
+
+
+def kill_component(name: str) -> None:
+    """SIGKILL to one process of the cluster."""
+    process = Process.recorded(Layout(Settings.from_environment().state).run / f"{name}.pid")
+    assert process
+    process.kill()
+
+
+def repair_cluster() -> None:
+    """What `make cluster` does."""
+    LocalCluster(Settings.from_environment()).up()
