@@ -13,7 +13,7 @@ from tests.conftest import ROOT, Kubectl
 
 pytestmark = pytest.mark.api
 
-EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml")) + [ROOT / "hack" / "demo" / "second-job.json"]
+EXAMPLES = [*sorted((ROOT / "examples").rglob("*.yaml")), ROOT / "hack" / "demo" / "second-job.json"]
 QUICKSTART = {
     obj["kind"]: obj
     for path in (ROOT / "examples" / "quickstart").glob("*.yaml")
