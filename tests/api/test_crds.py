@@ -52,6 +52,11 @@ REFUSED = [
         {"models": [model(source={"http": {"url": "file:///etc/passwd"}})]},
         "spec.models[0].source.http.url",
     ),
+    (
+        "ModelBundle",
+        {"models": [model(source={"http": {"url": "http://host/with\N{NO-BREAK SPACE}space"}})]},
+        "spec.models[0].source.http.url",
+    ),
     ("ModelBundle", {"models": [model(), model()]}, "Duplicate value"),
     (
         "ModelBundle",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from comfyard.api.conditions import COMPLETE, FAILED, Conditions, is_true
-from comfyard.api.meta import FreeForm, Model, Name, ObjectMeta, Sha256, Text
+from comfyard.api.meta import HTTP_ORIGIN, FreeForm, Model, Name, ObjectMeta, Sha256, Text
 
 State = Literal["Pending", "Queued", "Assigned", "Running", "Suspended", "Complete", "Failed"]
 """For people and selectors only; the conditions are the truth it is derived from."""
@@ -37,7 +37,7 @@ class S3Output(Model):
 
     bucket: Annotated[str, Field(min_length=1, max_length=255)]
     prefix: Annotated[str, Field(max_length=512)] = ""
-    endpoint: Annotated[str, Field(max_length=512, pattern=r"^https?://[^\s@/]+$")] | None = Field(
+    endpoint: Annotated[str, Field(max_length=512, pattern=HTTP_ORIGIN)] | None = Field(
         None, description="For stores other than AWS, such as http://seaweedfs:8333."
     )
     region: Annotated[str, Field(max_length=64)] = "us-east-1"

@@ -82,3 +82,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 
 FreeForm = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 """An object whose schema is not ours (a graph, an affinity): kept as it is, compared as a whole."""
+
+HTTP_ORIGIN = r"^https?://[!-.0-?A-~]+$"
+HTTP_URL = r"^https?://[!-.0-?A-~]+(/[!-~]*)?$"
+"""Without user or password: no @ before the first slash. In ASCII classes, as \\s and \\S mean other characters to the
+API server (Go) than to pydantic (Rust), and what one takes the other must be able to read."""

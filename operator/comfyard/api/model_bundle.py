@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from comfyard.api.conditions import Conditions
-from comfyard.api.meta import Model, Name, ObjectMeta, Quantity, Sha256, Text
+from comfyard.api.meta import HTTP_URL, Model, Name, ObjectMeta, Quantity, Sha256, Text
 
 ModelPath = Annotated[
     str,
@@ -19,7 +19,7 @@ ModelPath = Annotated[
 class HttpSource(Model):
     """A file behind an address."""
 
-    url: Annotated[str, Field(min_length=8, max_length=2048, pattern=r"^https?://[^\s@/]+(/\S*)?$")] = Field(
+    url: Annotated[str, Field(min_length=8, max_length=2048, pattern=HTTP_URL)] = Field(
         description="http:// or https://, without a user or a token in it."
     )
 

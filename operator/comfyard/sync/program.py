@@ -125,7 +125,9 @@ class Sync:
                 self._wanted = wanted_by(self._bundles)
                 await worker.follow(self._wanted)
             due = await self._reporter.report(self._bundles, lambda bundle: self._states(bundle, worker))
-            settled = due is None and all(all_settled(self._states(b, worker)) for b in self._bundles)
+            # A change while the report was under way is not in it.
+            unchanged = due is None and not self._wake.is_set()
+            settled = unchanged and all(all_settled(self._states(b, worker)) for b in self._bundles)
             now = time.monotonic()
             settled_since = (settled_since or now) if settled else None
             if settled_since is not None and now - settled_since >= self._settings.linger_seconds:
