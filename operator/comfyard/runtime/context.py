@@ -49,6 +49,19 @@ class Runnable:
     accepted: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """The API server does not want another server of a pool: a quota, an admission policy, a namespace that ends.
+
+    Attributes:
+        message: Its words, the same each time: every change of them is a write to every waiting job.
+        retry_at: When to ask again.
+    """
+
+    message: str
+    retry_at: datetime
+
+
 def now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
@@ -59,7 +72,7 @@ class Context:
 
     Attributes:
         runnable: Jobs that wait for the scheduler.
-        grow_trouble: Why the last server of a pool could not be made, by pool name.
+        refused: Why the last server of a pool could not be made, by pool name.
     """
 
     def __init__(self, client: KubeClient, cache: Cache, settings: Settings) -> None:
@@ -67,7 +80,7 @@ class Context:
         self.cache = cache
         self.settings = settings
         self.runnable: dict[Key, Runnable] = {}
-        self.grow_trouble: dict[str, str] = {}
+        self.refused: dict[str, Refusal] = {}
         self.queue: WorkQueue[Task]
         self._access: dict[str, str] = {}
 

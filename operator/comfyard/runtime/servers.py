@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable
+from datetime import timedelta
 from typing import Any
 
 from comfyard.api.conditions import timestamp
@@ -18,7 +19,7 @@ from comfyard.controller.scheduler import schedule
 from comfyard.kube.errors import ApiError, ConflictError, NotFoundError
 from comfyard.kube.kinds import GENERATION_JOB, HARDWARE_PROFILE, POD, name_of
 from comfyard.runtime.cache import Key, key_of
-from comfyard.runtime.context import SCHEDULER, Context, Runnable, Task, now
+from comfyard.runtime.context import SCHEDULER, Context, Refusal, Runnable, Task, now
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +66,8 @@ async def _assign(ctx: Context, key: Key, runnable: Runnable, server: Server) ->
 
 
 async def _wait(ctx: Context, key: Key, runnable: Runnable, message: str) -> None:
-    trouble = ctx.grow_trouble.get(runnable.demand.pool.name)
-    text = f"{message}: {trouble}" if trouble else message
+    refused = ctx.refused.get(runnable.demand.pool.name)
+    text = f"{message}: {refused.message}" if refused else message
     job = GenerationJob.model_validate(runnable.job)
     status = jobs.waiting(job, runnable.accepted, "Queued", "WaitingForServer", text, now())
     await _write(ctx, key, runnable, status)
@@ -93,14 +94,19 @@ async def _retire(ctx: Context, server: Server) -> None:
 
 
 async def _grow(ctx: Context, pool: Pool, profile: HardwareProfile) -> None:
+    refused = ctx.refused.get(pool.name)
+    if refused and now() < refused.retry_at:
+        return
     suffix = "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))
     try:
         await ctx.ensure_access(pool.namespace)
         if pool.results_claim:
             await ctx.ensure_results_claim(pool.namespace, pool.results_claim)
         await ctx.create(POD, build_server_pod(pool, profile, suffix, ctx.settings))
-        ctx.grow_trouble.pop(pool.name, None)
-    except ApiError as error:  # a quota, an admission policy, a namespace on its way out: the job says so, and waits
+        ctx.refused.pop(pool.name, None)
+    except ApiError as error:
         log.warning("no server for pool %s/%s: %s", pool.namespace, pool.name, error)
-        ctx.grow_trouble[pool.name] = str(error)
+        message = str(error).replace(f"{pool.name}-{suffix}", pool.name)
+        ctx.refused[pool.name] = Refusal(message, now() + timedelta(seconds=_GROW_RETRY_SECONDS))
+        ctx.queue.add(SCHEDULER)  # the waiting jobs are told
         ctx.queue.add_after(SCHEDULER, _GROW_RETRY_SECONDS)
