@@ -52,9 +52,9 @@ class OperatorProcess:
             self._process = None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def operator(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """A running operator."""
+    """A running operator, for one file: in others, tests play it."""
     process = OperatorProcess(control_plane.kubeconfig, tmp_path_factory.mktemp("operator") / "log")
     process.start()
     yield process
@@ -133,6 +133,13 @@ class Studio:
     def servers(self) -> list[str]:
         return self.kubectl("get", "pods", "-l", "app.kubernetes.io/component=server", "-o", "name").split()
 
+    def wait_servers(self, count: int) -> list[str]:
+        """Wait until there are at least so many pods. They are made after the job has been told."""
+        deadline = time.monotonic() + SECONDS
+        while len(found := self.servers()) < count:
+            assert time.monotonic() < deadline, f"{len(found)} servers instead of {count}"
+        return found
+
     def server_is_ready(self, pod: str) -> None:
         """What kubelet says once the agent's probe passes."""
         condition = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp(datetime.now(UTC))}
@@ -140,10 +147,7 @@ class Studio:
 
     def start_server(self) -> str:
         """Wait for a pod, and let it be ready."""
-        deadline = time.monotonic() + SECONDS
-        while not self.servers():
-            assert time.monotonic() < deadline, "no server was started"
-        pod = self.servers()[-1]
+        pod = self.wait_servers(1)[-1]
         self.server_is_ready(pod)
         return pod
 

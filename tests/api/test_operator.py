@@ -11,7 +11,7 @@ pytestmark = pytest.mark.api
 
 def test_the_order_of_creation_does_not_matter(studio: Studio) -> None:
     studio.order("a")
-    studio.wait("cgj/a", ".status.state", "Pending")
+    studio.wait("cgj/a", ".status.conditions[?(@.type=='Ready')].reason", "TemplateNotFound")
     studio.create_template()
     studio.create_profile()
     studio.create_bundle()
@@ -24,7 +24,7 @@ def test_the_order_of_creation_does_not_matter(studio: Studio) -> None:
 def test_describe_tells_the_cause_and_the_fix_of_an_unknown_template(studio: Studio) -> None:
     studio.create_template()
     studio.order("a", template={"name": "text-to-imgae"})
-    studio.wait("cgj/a", ".status.state", "Pending")
+    studio.wait("cgj/a", ".status.conditions[?(@.type=='Ready')].reason", "TemplateNotFound")
     said = studio.kubectl("describe", "cgj", "a")
     assert 'workflowtemplates.comfyard.io "text-to-imgae" is not in namespace' in said
     assert "(there: text-to-image); create it, or order again with another template" in said
@@ -34,7 +34,6 @@ def test_describe_tells_the_cause_and_the_fix_of_a_missing_bundle(studio: Studio
     studio.create_profile()
     studio.create_template()
     studio.order("a")
-    studio.wait("cgj/a", ".status.state", "Pending")
     studio.wait("cwt/text-to-image", ".status.conditions[?(@.type=='Ready')].reason", "BundleNotFound")
     studio.wait("cgj/a", ".status.conditions[?(@.type=='Ready')].reason", "TemplateNotReady")
     assert "modelbundles.comfyard.io sd15 not found (there: none); create it" in studio.kubectl("describe", "cgj", "a")
@@ -95,7 +94,9 @@ def test_an_operator_that_was_killed_goes_on_where_it_was(studio: Studio) -> Non
     studio.operator.start()
     studio.wait("cgj/b", ".status.state", "Queued")
     assert studio.status("a")["assignment"] == assignment
-    assert pod in studio.servers()
+    assert pod in studio.wait_servers(2)
+    studio.order("c")
+    studio.wait("cgj/c", ".status.state", "Queued")
     assert len(studio.servers()) == 2
 
 
