@@ -44,7 +44,7 @@ demo: cluster images ## a cluster, Comfyard in it, two pictures in demo-output/
 
 .PHONY: test
 test: lint cluster images ## everything: checks, unit tests, API server, cluster
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadgroup tests
+	$(VENV)/bin/pytest tests
 
 .PHONY: bench
 bench: cluster images ## what design and docs promise, measured

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs in one process: a file, for its fixtures; all that shares the cluster, which has one release."""
     for item in items:

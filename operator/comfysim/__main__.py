@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import ssl
 import sys
 from pathlib import Path
@@ -150,6 +151,14 @@ async def serve(runtime: Runtime, logs: LogInterceptor) -> None:
     await server.publish_loop()
 
 
+def _stop(runtime: Runtime) -> None:
+    """Ends the process at once: neither the running prompt nor a client that does not close its socket is waited for."""
+    log.info("\nStopped server")
+    runtime.folders.remove_temp()
+    logging.shutdown()
+    os._exit(0)
+
+
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Runs the server.
 
@@ -171,6 +180,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         log.info("comfysim: a stand-in for ComfyUI 0.3.64; no model will be run")
         if args.quick_test_for_ci:
             return 0
+        signal.signal(signal.SIGINT, lambda _number, _frame: _stop(runtime))
         asyncio.run(serve(runtime, logs))
     except KeyboardInterrupt:
         log.info("\nStopped server")

@@ -59,7 +59,8 @@ class Feed:
     async def nudged(self, seconds: float) -> None:
         """Wait until it is worth a look whether a prompt has ended, at most so many seconds."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._nudge.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for of Python 3.11 swallows a cancellation at the wrong moment
+                await self._nudge.wait()
         self._nudge.clear()
 
     async def run(self) -> None:

@@ -75,6 +75,9 @@ def write_durably(path: Path, content: bytes) -> None:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(content)
         os.fsync(descriptor)
+    except OSError:
+        new.unlink(missing_ok=True)  # on a full disk the room is needed
+        raise
     finally:
         os.close(descriptor)
     new.replace(path)

@@ -223,6 +223,9 @@ async def test_lost_interrupts_are_repeated(comfy: Comfy) -> None:
 async def test_a_worker_that_ignores_interrupts_is_reported(doomed: Comfy) -> None:
     prompt = picture("[sim: stuck]")
     await doomed.client.submit(prompt.id, prompt.graph)
+    async with asyncio.timeout(20):
+        while prompt.id not in (await doomed.client.queue()).running:
+            await doomed.feed.nudged(0.1)
     assert not await stop(doomed.client, doomed.feed, [prompt.id], 1)
 
 
