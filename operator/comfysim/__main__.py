@@ -152,7 +152,7 @@ async def serve(runtime: Runtime, logs: LogInterceptor) -> None:
 
 
 def _stop(runtime: Runtime) -> None:
-    """Ends the process at once: neither the running prompt nor a client that does not close its socket is waited for."""
+    """Ends the process at once; neither the running prompt nor a client that keeps its socket is waited for."""
     log.info("\nStopped server")
     runtime.folders.remove_temp()
     logging.shutdown()

@@ -220,15 +220,6 @@ async def test_lost_interrupts_are_repeated(comfy: Comfy) -> None:
     assert failure(await running).failure_class == "ServerLost"
 
 
-async def test_a_worker_that_ignores_interrupts_is_reported(doomed: Comfy) -> None:
-    prompt = picture("[sim: stuck]")
-    await doomed.client.submit(prompt.id, prompt.graph)
-    async with asyncio.timeout(20):
-        while prompt.id not in (await doomed.client.queue()).running:
-            await doomed.feed.nudged(0.1)
-    assert not await stop(doomed.client, doomed.feed, [prompt.id], 1)
-
-
 async def test_progress_grows_to_the_whole(comfy: Comfy) -> None:
     prompt = picture("[sim: step=0.05]", steps=10)
     running = asyncio.create_task(comfy.run(prompt))
