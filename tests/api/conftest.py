@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,12 @@ class Studio:
         condition = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp(datetime.now(UTC))}
         self.patch_status("pod", pod.removeprefix("pod/"), {"phase": "Running", "conditions": [condition]})
 
+    def wait_message(self, name: str, part: str) -> None:
+        """Wait until a job's message tells something."""
+        deadline = time.monotonic() + SECONDS
+        while part not in (said := self.status(name).get("message", "")):
+            assert time.monotonic() < deadline, said
+
     def start_server(self) -> str:
         """Wait for a pod, and let it be ready."""
         pod = self.wait_servers(1)[-1]
@@ -168,7 +175,7 @@ class Studio:
         self.patch_status("cgj", name, {"attempts": [*status.get("attempts", []), record], "assignment": None})
 
     def writes(self, resource: str, name: str) -> list[str]:
-        """Verb and user agent of every write to an object and its status, from the API server's audit log."""
+        """Verb and user agent of every write to an object and its status that was taken, from the audit log."""
         lines = (json.loads(line) for line in self._audit_log.read_text().splitlines())
         return [
             f"{line['verb']} {line['userAgent'].split('/')[0]}"
@@ -177,6 +184,7 @@ class Studio:
             and line["objectRef"]["resource"] == resource
             and line["objectRef"].get("name") == name
             and line["stage"] == "ResponseComplete"
+            and line["responseStatus"]["code"] < HTTPStatus.MULTIPLE_CHOICES
         ]
 
 

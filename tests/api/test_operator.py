@@ -152,7 +152,7 @@ def test_a_quota_that_forbids_the_server_is_told_in_the_job(studio: Studio) -> N
     for name in "bcde":  # each is a pass of the scheduler
         studio.order(name)
         studio.wait(f"cgj/{name}", ".status.state", "Queued")
-    assert "exceeded quota: none" in studio.kubectl("describe", "cgj", "a")
+    studio.wait_message("a", "exceeded quota: none")
     assert studio.servers() == []
     assert len([w for w in studio.writes("generationjobs", "a") if "kubectl" not in w]) <= 2
 
