@@ -154,7 +154,8 @@ def test_a_quota_that_forbids_the_server_is_told_in_the_job(studio: Studio) -> N
         studio.wait(f"cgj/{name}", ".status.state", "Queued")
     studio.wait_message("a", "exceeded quota: none")
     assert studio.servers() == []
-    assert len([w for w in studio.writes("generationjobs", "a") if "kubectl" not in w]) <= 2
+    # Told once, or again when the API server words it anew; not with every pass.
+    assert len([w for w in studio.writes("generationjobs", "a") if "kubectl" not in w]) <= 4
 
 
 def test_a_deleted_template_leaves_the_content_that_a_job_was_accepted_with(studio: Studio) -> None:
