@@ -154,7 +154,7 @@ def test_a_quota_that_forbids_the_server_is_told_in_the_job(studio: Studio) -> N
         studio.wait(f"cgj/{name}", ".status.state", "Queued")
     studio.wait_message("a", "exceeded quota: none")
     assert studio.servers() == []
-    # Told once, or again when the API server words it anew; not with every pass.
+    # Told, but not with every pass of the scheduler: the loop that this catches wrote five times a second.
     assert len([w for w in studio.writes("generationjobs", "a") if "kubectl" not in w]) <= 4
 
 
