@@ -99,7 +99,7 @@ class Cluster:
             installing.result()
 
     def _install(self) -> None:
-        packages.install({**packages.NODE, **packages.IMAGES})
+        packages.install({**packages.NODE, **packages.IMAGES, **packages.TESTS})
         project_images.base(self.settings)  # not needed yet, but waits for downloads while programs are compiled
 
     def _create(self) -> None:

@@ -1,4 +1,4 @@
-"""The Debian packages that a node and the images need, installed only where their programs are missing."""
+"""The Debian packages that a node, the images and the tests need, installed only where their programs are missing."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ NODE = {
     "openssl": "openssl",
 }
 IMAGES = {"mmdebstrap": "mmdebstrap", "buildah": "buildah"}
+TESTS = {"fusermount3": "fuse3"}  # a file system without hard links
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 

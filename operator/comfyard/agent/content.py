@@ -11,12 +11,13 @@ from comfyard.agent.report import Ended
 from comfyard.agent.settings import Settings
 from comfyard.api.generation_job import GenerationJob, S3Output
 from comfyard.api.meta import ANNOTATION_HOSTS
+from comfyard.api.s3 import endpoint_of
 from comfyard.api.workflow_template import WorkflowTemplateSpec
 from comfyard.kube.errors import ForbiddenError, NotFoundError
 from comfyard.kube.kinds import CONTROLLER_REVISION, SECRET, Obj
 from comfyard.kube.protocol import KubeClient
 from comfyard.outputs.claim import ClaimStore
-from comfyard.outputs.s3 import Bucket, S3Store, endpoint_of
+from comfyard.outputs.s3 import Bucket, S3Store
 from comfyard.outputs.store import ResultStore
 from comfyard.workflow.prompts import Prompt, build_prompts, prompt_id
 

@@ -105,6 +105,14 @@ class ConditionSet:
         self.set(RECONCILING, status=False, reason=reason, message="")
         self.set(STALLED, status=False, reason=reason, message="")
 
+    def find(self, kind: str) -> Condition | None:
+        """The condition of that type as it is now planned."""
+        return self._by_type.get(kind)
+
+    def is_true(self, kind: str) -> bool:
+        """Whether the condition of that type is now planned to be True."""
+        return kind in self._by_type and self._by_type[kind].status == "True"
+
     def to_api(self) -> list[dict[str, Any]]:
         """The list for status.conditions, in a fixed order so that nothing changes when nothing changed."""
         return [self._by_type[kind].to_api() for kind in sorted(self._by_type)]

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic.alias_generators import to_camel
 
 from comfyard.api.generation_job import GenerationJob
 from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.meta import CATEGORY, GROUP, VERSION, Model
-from comfyard.api.model_bundle import ModelBundle
+from comfyard.api.model_bundle import ModelBundle, Source
 from comfyard.api.schema import structural_schema
 from comfyard.api.workflow_template import WorkflowTemplate
 
@@ -42,6 +43,16 @@ def _unchanged(name: str, message: str) -> dict[str, str]:
 
 def _at_most_one(*names: str) -> str:
     return f"[{', '.join(f'has(self.{n})' for n in names)}].filter(x, x).size() <= 1"
+
+
+def _exactly_one(what: str, *names: str) -> dict[str, str]:
+    return {
+        "rule": f"[{', '.join(f'has(self.{n})' for n in names)}].filter(x, x).size() == 1",
+        "message": f"exactly one {what} must be set: {', '.join(names)}",
+    }
+
+
+_SOURCES = tuple(to_camel(name) for name in Source.model_fields)
 
 
 @dataclass(frozen=True)
@@ -128,9 +139,20 @@ DEFINITIONS: tuple[Definition, ...] = (
                     "message": "at most one of claimName, claimTemplate must be set",
                 },
             ],
-            "spec.models[].source": [{"rule": "has(self.http)", "message": "exactly one source must be set: http"}],
+            "spec.models[].source": [_exactly_one("source", *_SOURCES)],
+            "spec.models[]": [
+                {
+                    "rule": "!has(self.allowPickle) || !self.allowPickle || has(self.sha256)",
+                    "message": "allowPickle needs sha256: somebody must have looked at a file that can run code",
+                },
+            ],
             "spec": [
-                _unchanged("store", "store is immutable: files do not move between claims; create another bundle")
+                _unchanged("store", "store is immutable: files do not move between claims; create another bundle"),
+                {
+                    "rule": "has(self.models) && self.models.size() > 0 || "
+                    "has(self.customNodes) && self.customNodes.size() > 0",
+                    "message": "at least one of models, customNodes must have an entry",
+                },
             ],
         },
     ),

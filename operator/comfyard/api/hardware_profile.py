@@ -1,11 +1,12 @@
 """HardwareProfile: what a ComfyUI server is, and how many of them there may be. Cluster-scoped, for admins."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from comfyard.api.conditions import Conditions
-from comfyard.api.meta import FreeForm, Model, Name, ObjectMeta, Quantity
+from comfyard.api.meta import FreeForm, Model, Name, ObjectMeta, Quantity, Tags
 
 LabelMap = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
 
@@ -84,6 +85,21 @@ class Pool(Model):
     )
 
 
+class ModelSelection(Model):
+    """Which entries of a bundle this hardware uses: those without tags, and those whose tags say so."""
+
+    include_tags: Tags = Field(
+        default_factory=list, description="An entry with tags needs one of these; unset: all entries, but for the next."
+    )
+    exclude_tags: Tags = Field(default_factory=list, description="An entry with one of these is left out.")
+
+    def wants(self, tags: Sequence[str]) -> bool:
+        """Whether an entry with these tags is used."""
+        if set(tags) & set(self.exclude_tags):
+            return False
+        return not tags or not self.include_tags or bool(set(tags) & set(self.include_tags))
+
+
 class HardwareProfileSpec(Model):
     """What a server is."""
 
@@ -92,6 +108,7 @@ class HardwareProfileSpec(Model):
     server: Server
     placement: Placement = Field(default_factory=Placement)
     pool: Pool = Field(default_factory=Pool)
+    models: ModelSelection = Field(default_factory=ModelSelection)
 
 
 class ServerCounts(Model):

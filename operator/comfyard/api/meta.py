@@ -23,6 +23,8 @@ LABEL_POOL = f"{GROUP}/pool"
 LABEL_PROFILE = f"{GROUP}/profile"
 LABEL_CLAIM = f"{GROUP}/claim"
 LABEL_TEMPLATE = f"{GROUP}/template"
+FINALIZER_STORE = f"{GROUP}/store"
+"""On a ModelBundle with deletionPolicy Delete: it is there until its files are gone."""
 ANNOTATION_HOSTS = f"{GROUP}/hosts"
 """On a Secret: the hosts, separated by commas, that it may be sent to. Its owner decides, not who names it."""
 
@@ -53,6 +55,7 @@ class ObjectMeta(Model):
     deletion_timestamp: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
+    finalizers: list[str] = Field(default_factory=list)
 
 
 Name = Annotated[
@@ -87,3 +90,8 @@ HTTP_ORIGIN = r"^https?://[!-.0-?A-~]+$"
 HTTP_URL = r"^https?://[!-.0-?A-~]+(/[!-~]*)?$"
 """Without user or password: no @ before the first slash. In ASCII classes, as \\s and \\S mean other characters to the
 API server (Go) than to pydantic (Rust), and what one takes the other must be able to read."""
+
+Tag = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$")]
+
+Tags = Annotated[list[Tag], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})]
+"""Words that entries of a bundle carry and profiles choose by."""

@@ -1,6 +1,5 @@
 """Results in an S3 bucket, or in anything that speaks S3."""
 
-import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from io import BufferedReader
@@ -14,15 +13,10 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store as ObstoreS3
 
+from comfyard.api.s3 import endpoint_of, said
 from comfyard.outputs.store import OutputError
 
 _LONGEST_CAUSE = 300
-_ANSWER = re.compile(r"<Code>(?P<code>[^<]{1,100})</Code>\s*<Message>(?P<message>[^<]{1,300})")
-
-
-def endpoint_of(endpoint: str | None, region: str) -> str:
-    """The endpoint, or AWS' of the region."""
-    return endpoint or f"https://s3.{region}.amazonaws.com"
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,4 @@ class S3Store:
 
 def _cause(text: str) -> str:
     """What a person needs of obstore's long story: the store's own words, or else the first line."""
-    answer = _ANSWER.search(text)
-    if answer:
-        return f"{answer['code']}: {answer['message']}"
-    return text.strip().partition("\n")[0][:_LONGEST_CAUSE]
+    return said(text) or text.strip().partition("\n")[0][:_LONGEST_CAUSE]

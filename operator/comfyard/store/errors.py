@@ -54,6 +54,12 @@ class ForbiddenError(PermanentError):
     reason = "Forbidden"
 
 
+class LicenceRequiredError(PermanentError):
+    """The source gives the file only to accounts that have agreed to something."""
+
+    reason = "LicenceRequired"
+
+
 class RefusedError(PermanentError):
     """The source gave an answer that is not a file."""
 
@@ -78,6 +84,12 @@ class NotASafetensorsError(PermanentError):
     """The name says safetensors, the content is something else."""
 
     reason = "NotASafetensors"
+
+
+class PickleRefusedError(PermanentError):
+    """The format can run code when it is loaded, and nobody vouches for the file or a scan found something."""
+
+    reason = "PickleRefused"
 
 
 class PathConflictError(PermanentError):
@@ -116,10 +128,24 @@ class SourceChangedError(StoreError):
     reason = "SourceChanged"
 
 
+class InUseError(StoreError):
+    """Jobs run with another content under this path; it is replaced when they have ended."""
+
+    reason = "InUse"
+
+
 class NoSpaceError(StoreError):
-    """The volume is full, or its quota. A person must act, but on the claim: nobody would tell us when it is done."""
+    """The volume is full, or its quota. A person must act, but on the claim: nobody would tell us when it is done.
+
+    Attributes:
+        needed: Bytes that have to be free for another try; None when nobody knows.
+    """
 
     reason = "NoSpace"
+
+    def __init__(self, message: str, needed: int | None = None) -> None:
+        super().__init__(message)
+        self.needed = needed
 
 
 class VolumeError(StoreError):

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import stat
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +19,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The volume is full, or its quota."""
 
 _CANNOT = {errno.EOPNOTSUPP, errno.ENOSYS}
+_NO_LINKS = {errno.EPERM, errno.EMLINK, errno.EINVAL, errno.EXDEV, *_CANNOT}
 
 
 @contextmanager
@@ -99,3 +102,28 @@ def make_directory(path: Path) -> None:
         return
     path.chmod(DIRECTORY_MODE)
     sync_directory(path.parent)
+
+
+def regular_file(path: Path) -> os.stat_result | None:
+    """The stat of a file; None when there is none, or a directory, a link, a device."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def has_hard_links(directory: Path) -> bool:
+    """Whether a file of this directory can have a second name: it is tried. Raises OSError."""
+    file, link = (directory / uuid.uuid4().hex for _ in range(2))
+    file.touch()
+    try:
+        os.link(file, link)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    finally:
+        link.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+    return True

@@ -1,11 +1,14 @@
 """Where things lie on the volume.
 
 checkpoints/x.safetensors      what ComfyUI sees: hard links
-.comfyard/sha256/<hex>         the same files by content
-.comfyard/sha256/<hex>.json    that and when the content was verified
-.comfyard/origins/<key>.json   which content a source without a digest gave
+.comfyard/sha256/<hex>         the same files by content; without hard links only those that no path has yet
+.comfyard/sha256/<hex>.json    that and when the content was verified, and where
+.comfyard/origins/<key>        which content a source without a digest gave
 .comfyard/partial/             what is not finished
-.comfyard/new/                 links on their way to a path
+.comfyard/new/                 links and copies on their way
+.comfyard/nodes/<commit>/      packages of custom nodes
+.comfyard/nodes/<commit>.json  that they are whole
+.comfyard/git/                 what is fetched of git repositories, while it is used
 .comfyard/lock                 held by the one that writes
 """
 
@@ -50,8 +53,18 @@ class Layout:
 
     @property
     def new(self) -> Path:
-        """Links that will be renamed to a path."""
+        """Links and copies that will be renamed to their place."""
         return self.own / "new"
+
+    @property
+    def nodes(self) -> Path:
+        """Packages of custom nodes by commit."""
+        return self.own / "nodes"
+
+    @property
+    def git(self) -> Path:
+        """Repositories that are being fetched."""
+        return self.own / "git"
 
     @property
     def lock(self) -> Path:
@@ -61,5 +74,5 @@ class Layout:
     def prepare(self) -> None:
         """Make our directories. Raises StoreError."""
         with volume_errors(f"making {OWN}"):
-            for directory in (self.own, self.blobs, self.origins, self.partial, self.new):
+            for directory in (self.own, self.blobs, self.origins, self.partial, self.new, self.nodes, self.git):
                 make_directory(directory)

@@ -1,28 +1,44 @@
-"""What a source is to the rest of the store: something that can be opened at an offset."""
+"""What a source is to the rest of the store: something that says where the bytes are."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from comfyard.store.stop import Stop
 
 
 @dataclass(frozen=True)
-class Body:
-    """Bytes on their way.
+class Remote:
+    """Bytes behind an address.
 
     Attributes:
-        start: Offset of the first one: what was asked for, or 0 when the source starts over.
+        url: May be signed, so it is never shown or kept.
+        shown: What messages call it; no secret.
+        headers: For the address's own scheme, host and port; they do not go along with redirects elsewhere.
         size: Bytes of the whole file, if the source says so.
-        validator: Names this version of the file for a later resume; empty: it cannot be resumed.
-        chunks: The bytes. Iterating raises StoreError when they break off, StoppedError when asked to.
+        sha256: What the source says the file is, if it does.
     """
 
-    start: int
-    size: int | None
-    validator: str
-    chunks: Iterator[bytes]
+    url: str = field(repr=False)
+    shown: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Local:
+    """A file that is on this machine, for as long as it was lent.
+
+    Attributes:
+        file: Where.
+        shown: What messages call it.
+    """
+
+    file: Path
+    shown: str
 
 
 class Origin(Protocol):
@@ -32,13 +48,8 @@ class Origin(Protocol):
     def key(self) -> str:
         """Tells this file at this source from all others; no secret can be read from it."""
 
-    def open(self, offset: int, validator: str, stop: Stop) -> AbstractContextManager[Body]:
-        """Open the file.
-
-        Args:
-            offset: Where to begin, 0 for a start.
-            validator: The version that bytes before the offset are of.
-            stop: Ends reading from another thread.
+    def locate(self, stop: Stop) -> AbstractContextManager[Remote | Local]:
+        """Find out where the bytes are now. An address may be good for a while only: it is asked for again then.
 
         Raises:
             StoreError: With the cause.

@@ -13,11 +13,13 @@ class Backoff:
         first: Seconds before the second try.
         most: Seconds that are never exceeded by our own doubling.
         most_asked: Seconds that are never exceeded even if the source asks for more.
+        look: Seconds between two looks at what only others can change: room on the volume, jobs that use a file.
     """
 
     first: float = 1.0
     most: float = 60.0
     most_asked: float = 900.0
+    look: float = 5.0
 
     def delay(self, failures: int, retry_after: float | None, jitter: float) -> float:
         """Seconds to wait.

@@ -38,3 +38,10 @@ class Stop:
         finally:
             with self._lock:
                 self._wake.discard(wake)
+
+    @contextmanager
+    def child(self) -> Iterator["Stop"]:
+        """One for a part of the work: it can be asked for alone, and is when this one is. Raises StoppedError."""
+        stop = Stop()
+        with self.waking(stop.ask):
+            yield stop

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 
 from comfyard.api.model_bundle import Source
 
@@ -14,16 +15,19 @@ class Want:
         path: Folder and file, as ComfyUI sees them.
         source: Where it comes from.
         sha256: What it must be; None: whatever the source gives first.
+        allow_pickle: Whether its format may be one that can run code.
     """
 
     path: str
     source: Source
     sha256: str | None
+    allow_pickle: bool = False
 
     @property
     def source_key(self) -> str:
         """Tells this source from all others, also before anything was fetched from it."""
-        return hashlib.sha256(self.source.model_dump_json(exclude_none=True).encode()).hexdigest()
+        where = self.path if self.source.existing else ""
+        return hashlib.sha256((self.source.model_dump_json(exclude_none=True) + where).encode()).hexdigest()
 
     @property
     def content_key(self) -> str:
@@ -38,7 +42,9 @@ class Stored:
     Attributes:
         sha256: Its content.
         size: Its bytes.
+        verified: When its content was read and found right.
     """
 
     sha256: str
     size: int
+    verified: datetime

@@ -18,7 +18,7 @@ import yaml
 
 from comfyard.api.conditions import timestamp
 from comfyard.api.generation_job import GenerationJob
-from comfyard.controller.resources.access import AGENT, build_access
+from comfyard.controller.resources.access import AGENT, Named, build_access
 from comfyard.kube.client import LightkubeClient
 from comfyard.kube.informer import Informer
 from comfyard.kube.kinds import CONTROLLER_REVISION, GENERATION_JOB
@@ -322,14 +322,14 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def give_access(kube: LightkubeClient, namespace: str) -> None:
     """What the operator applies before it makes a server, for jobs that name the Secret s3."""
-    for kind, obj in build_access(namespace, ["s3"]):
+    for kind, obj in build_access(namespace, Named(job_secrets=["s3"])):
         await kube.apply(kind, obj)
 
 
-def kubeconfig_for(plane: ControlPlane, kubectl: Kubectl, namespace: str, folder: Path) -> Path:
-    """The agent's own identity: a token of its ServiceAccount."""
+def kubeconfig_for(plane: ControlPlane, kubectl: Kubectl, namespace: str, folder: Path, account: str = AGENT) -> Path:
+    """A program's own identity: a token of its ServiceAccount."""
     config = yaml.safe_load(plane.kubeconfig.read_text())
-    token = kubectl("create", "token", AGENT, f"--namespace={namespace}").strip()
+    token = kubectl("create", "token", account, f"--namespace={namespace}").strip()
     config["users"][0]["user"] = {"token": token}
     path = folder / "kubeconfig"
     path.write_text(yaml.safe_dump(config))

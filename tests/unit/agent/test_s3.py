@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from comfyard.kube.kinds import SECRET
+from tests.doubles.seaweed import BUCKET, WRITER, Seaweed, running
+from tests.doubles.seaweed import SECRET as KEY
 from tests.unit.agent.harness import Studio
-from tests.unit.outputs.seaweed import BUCKET, WRITER, Seaweed, running
-from tests.unit.outputs.seaweed import SECRET as KEY
 
 pytestmark = pytest.mark.api
 

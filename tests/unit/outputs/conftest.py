@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.unit.outputs.seaweed import Seaweed, running
+from tests.doubles.seaweed import Seaweed, running
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from comfyard.outputs.s3 import Bucket, S3Store
 from comfyard.outputs.store import OutputError, put_patiently
-from tests.unit.outputs.seaweed import BUCKET, READER, SECRET, WRITER, Seaweed
+from tests.doubles.seaweed import BUCKET, READER, SECRET, WRITER, Seaweed
 
 KEY = "studio/lighthouse-3c8f8a54/image-000.png"
 

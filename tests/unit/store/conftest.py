@@ -1,10 +1,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
-from comfyard.store.http import http_client
+from comfyard.store.http.web import Web
 from comfyard.store.store import Store
 from tests.unit.store.source_server import Source, running
 
@@ -16,8 +15,8 @@ def source() -> Iterator[Source]:
 
 
 @pytest.fixture(scope="session")
-def client() -> Iterator[httpx2.Client]:
-    with http_client(connect_seconds=5, read_seconds=5) as made:
+def web() -> Iterator[Web]:
+    with Web(connect_seconds=5, read_seconds=5) as made:
         yield made
 
 

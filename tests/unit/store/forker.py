@@ -1,64 +1,99 @@
-"""Fetches one file per line that it reads, each time in a fresh process that the test may kill.
+"""Fetches files once per line that it reads, each time in a fresh process that the test may kill.
 
-Forking saves the start of an interpreter for each of many lives. A line holds the directory of the store and the step
-before which the process shall kill itself (0: none); steps are what it asks of the file system. It answers with the
-process id, then with how it ended: the exit code, or the signal as a negative number.
+Forking saves the start of an interpreter for each of many lives. A line says what a life is to do (`Life`, in JSON). It
+answers with the process id, then with how it ended: the exit code, or the signal as a negative number. The id is not
+given to another process before the next line has come, so that nobody else is killed.
 """
 
+import asyncio
 import os
-import signal
+import socket
 import sys
-from itertools import count
 from pathlib import Path
 
-import httpx2
+from pydantic import BaseModel
+from urllib3.connection import HTTPConnection
 
 from comfyard.api.model_bundle import Source
-from comfyard.store.download import Options
-from comfyard.store.http import http_client
-from comfyard.store.sources import origin_of
-from comfyard.store.stop import Stop
+from comfyard.store.fetcher import Fetcher
+from comfyard.store.http.web import Web
+from comfyard.store.retry import Backoff
 from comfyard.store.store import Store
+from comfyard.store.transfer.download import Options
 from comfyard.store.wants import Want
+from tests.unit.store.volume import die_before
 
-STEPS = {"open", "os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.truncate"}
+BATCH = 32 * 1024
+BUFFER = 16 * 1024
+"""Of a socket; the kernel doubles it."""
+
+CONNECTIONS = 3
+"""For one file."""
+
+OPTIONS = Options(checkpoint_seconds=0, batch=BATCH, connections=CONNECTIONS, part=1024 * 1024)
 
 
-def live(client: httpx2.Client, root: Path, url: str, path: str, sha256: str) -> None:
-    store = Store(root, Options(checkpoint_seconds=0, batch=128 * 1024))
+class File(BaseModel):
+    """A want, as JSON."""
+
+    path: str
+    source: Source
+    sha256: str | None
+
+
+class Life(BaseModel):
+    """What one process does.
+
+    Attributes:
+        root: The store.
+        sources: Where other claims are.
+        files: What to fetch.
+        die_before: The step on the volume before which it kills itself; 0: none.
+    """
+
+    root: Path
+    sources: Path
+    files: list[File]
+    die_before: int = 0
+
+
+async def live(web: Web, life: Life) -> None:
+    store = Store(life.root, OPTIONS)
     store.layout.prepare()
     store.clear()
-    want = Want(path, Source.model_validate({"http": {"url": url}}), sha256)
-    if store.settle(want) or store.recover(want, lambda _: None, Stop()):
-        return
-    store.fetch(want, origin_of(want.source, client), lambda _: None, Stop())
-
-
-def die_before(step: int, root: str) -> None:
-    numbers = count(1)
-
-    def look(event: str, arguments: tuple[object, ...]) -> None:
-        if event in STEPS and (event != "open" or str(arguments[0]).startswith(root)) and next(numbers) == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(look)
+    backoff = Backoff(first=0.01, most=0.05)
+    fetcher = Fetcher(store, web, parallel=3, backoff=backoff, sources_directory=life.sources)
+    wants = [Want(file.path, file.source, file.sha256) for file in life.files]
+    await asyncio.gather(*(fetcher.ensure(want, lambda _: None) for want in wants))
 
 
 def main() -> None:
-    url, path, sha256 = sys.argv[1:]
-    client = http_client()  # has no connection yet
+    HTTPConnection.default_socket_options = [
+        *HTTPConnection.default_socket_options,
+        (socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER),
+    ]
+    web = Web()  # has no connection yet
+    last = 0
     for line in sys.stdin:
-        root, step = line.split()
-        pid = os.fork()
-        if pid == 0:
-            die_before(int(step), root)
-            live(client, Path(root), url, path, sha256)
+        life = Life.model_validate_json(line)
+        if last:
+            os.waitpid(last, 0)
+        last = os.fork()
+        if last == 0:
+            if life.die_before:
+                die_before(life.die_before, life.root)
+            asyncio.run(live(web, life))
             os._exit(0)
-        sys.stdout.write(f"{pid}\n")
-        sys.stdout.flush()
-        _, status = os.waitpid(pid, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
-        sys.stdout.flush()
+        answer(last)
+        ended = os.waitid(os.P_PID, last, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        answer(ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)
 
 
-main()
+def answer(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -5,12 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfyard.store import errors
-from comfyard.store.http_answers import (
+from comfyard.store.http.semantics import (
+    Part,
+    check_part,
     error_of,
     parse_content_range,
     parse_retry_after,
+    part_of,
     range_headers,
-    size_from_part,
+    size_of,
     validator_of,
     without_query,
 )
@@ -63,9 +66,24 @@ def test_only_what_if_range_may_carry_is_a_validator() -> None:
     assert validator_of({"etag": 'W/"a"'}) == ""
 
 
-def test_a_start_has_no_range() -> None:
-    assert range_headers(0, "") == {"Accept-Encoding": "identity"}
-    assert range_headers(7, '"a"') == {"Accept-Encoding": "identity", "Range": "bytes=7-", "If-Range": '"a"'}
+def test_a_part_of_a_version_is_asked_for() -> None:
+    assert range_headers(0, 8, "") == {"Range": "bytes=0-7"}
+    assert range_headers(7, 9, '"a"') == {"Range": "bytes=7-8", "If-Range": '"a"'}
+    assert range_headers(7, None, '"a"') == {"Range": "bytes=7-", "If-Range": '"a"'}
+
+
+@pytest.mark.parametrize(
+    ("headers", "size"),
+    [
+        ({"content-length": "7"}, 7),
+        ({"content-length": "7", "transfer-encoding": "chunked"}, None),
+        ({"content-length": "-7"}, None),
+        ({"content-length": "7, 7"}, None),
+        ({}, None),
+    ],
+)
+def test_the_size_of_a_whole(headers: dict[str, str], size: int | None) -> None:
+    assert size_of(headers) == size
 
 
 @pytest.mark.parametrize(
@@ -105,17 +123,31 @@ def test_files_are_no_errors() -> None:
     assert error_of(206, "", None) is None
 
 
+def test_a_login_says_what_to_do() -> None:
+    asked = error_of(401, "http://h/x", None, "cdn.example")
+    assert "name a Secret in spec.credentials whose annotation comfyard.io/hosts lists cdn.example" in str(asked)
+    refused = error_of(401, "http://h/x", None, "cdn.example", sent=True)
+    assert "does not accept the credential for cdn.example; renew it in its Secret" in str(refused)
+
+
+GOOD = {"content-range": "bytes 5-9/20", "etag": '"a"'}
+
+
 def test_a_part_must_continue_what_there_is() -> None:
-    good = {"content-range": "bytes 5-9/10", "etag": '"a"'}
-    assert size_from_part(good, 5, '"a"', "x") == 10
-    for headers, offset, validator in [
-        (good, 4, '"a"'),
-        (good, 5, '"b"'),
-        ({"content-range": "bytes 5-8/10"}, 5, '"a"'),
-        ({}, 5, '"a"'),
-    ]:
-        with pytest.raises(errors.SourceChangedError):
-            size_from_part(headers, offset, validator, "x")
+    assert check_part(GOOD, 5, 20, '"a"', "x") == Part(5, 10, 20)
+    assert check_part(GOOD, 5, None, "", "x") == Part(5, 10, 20)
+    assert check_part({"content-range": "bytes 5-9/20"}, 5, 20, '"a"', "x") == Part(5, 10, 20)
+    assert part_of(GOOD) == Part(5, 10, 20)
+    assert part_of({}) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "first", "size", "validator"),
+    [(GOOD, 4, 20, '"a"'), (GOOD, 5, 21, '"a"'), (GOOD, 5, 20, '"b"'), ({}, 5, 20, '"a"')],
+)
+def test_another_part_is_not_taken(headers: dict[str, str], first: int, size: int, validator: str) -> None:
+    with pytest.raises(errors.SourceChangedError):
+        check_part(headers, first, size, validator, "x")
 
 
 def test_queries_are_not_shown() -> None:

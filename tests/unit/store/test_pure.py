@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from comfyard.store.contents.safetensors import check, is_safetensors
 from comfyard.store.errors import NotASafetensorsError
 from comfyard.store.retry import Backoff
-from comfyard.store.safetensors import check, is_safetensors
-from comfyard.store.space import lacking
+from comfyard.store.transfer.space import lacking
 from tests.unit.store.source_server import safetensors
 
 
@@ -81,7 +81,15 @@ def test_well_formed(content: bytes) -> None:
         (built({"a": tensor(0, 4, "F32", [-1, -1])}, bytes(4)), "do not fit"),
         (built({"a": tensor(0, 4, "nonsense!", [4])}, bytes(4)), "do not fit"),
         (built({"a": {"dtype": "U8", "shape": [4]}}, bytes(4)), "do not fit"),
+        (built({"a": tensor(0, 4, "F32", [True])}, bytes(4)), "do not fit"),
+        (built({"a": {"dtype": "U8", "shape": [1], "data_offsets": [False, True]}}, bytes(1)), "do not fit"),
+        (built({"a": tensor(0, 0, "U8", [2**64, 0])}), "do not fit"),
+        (built({"a": tensor(0, 4, "U8", [2] * 1_000_000)}, bytes(4)), "do not fit"),
         (built({"a": 5}), "do not fit"),
+        (built({"__metadata__": {"step": 5}}), "not made of texts"),
+        (built({"__metadata__": "text"}), "not made of texts"),
+        (built('{"é": 5}'.encode("latin-1")), "broken"),
+        (built("{}".encode("utf-16-le")), "broken"),
         (built(b'{"a":' * 100_000), "broken"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Commits, and files of them, from git servers."""

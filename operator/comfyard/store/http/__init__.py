@@ -1,0 +1,1 @@
+"""HTTP to sources: redirects, logins, proxies and TLS in our own hands, and what answers mean."""
