@@ -65,6 +65,20 @@ async def test_a_status_planned_from_an_old_version_is_refused(kube: LightkubeCl
         await kube.patch_status(GENERATION_JOB, "a", namespace, {"message": "second"}, version)
 
 
+async def test_a_finalizer_planned_from_an_old_version_is_refused(kube: LightkubeClient, namespace: str) -> None:
+    made = await kube.create(GENERATION_JOB, job(namespace))
+    version = made["metadata"]["resourceVersion"]
+    finalizer = {"metadata": {"finalizers": ["comfyard.io/test"]}}
+    held = await kube.patch(GENERATION_JOB, "a", namespace, finalizer, version)
+    assert held["metadata"]["finalizers"] == ["comfyard.io/test"]
+    free: dict[str, Any] = {"metadata": {"finalizers": []}}
+    with pytest.raises(errors.ConflictError):
+        await kube.patch(GENERATION_JOB, "a", namespace, free, version)
+    await kube.patch(GENERATION_JOB, "a", namespace, free, held["metadata"]["resourceVersion"])
+    with pytest.raises(errors.NotFoundError):
+        await kube.patch(GENERATION_JOB, "gone", namespace, free, version)
+
+
 async def test_who_has_lost_the_assignment_cannot_write(kube: LightkubeClient, namespace: str) -> None:
     await kube.create(GENERATION_JOB, job(namespace))
     await kube.patch_status(GENERATION_JOB, "a", namespace, ASSIGNED)

@@ -1,9 +1,9 @@
-"""The command `comfyard`: the in-cluster programs by subcommand."""
+"""The command `comfyard`: the in-cluster programs and what people ask, by subcommand."""
 
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -48,9 +48,22 @@ def agent() -> None:
 def sync() -> None:
     """Run the store sync: makes the files of one claim match its bundles."""
     from comfyard.kube.client import LightkubeClient  # noqa: PLC0415
-    from comfyard.sync import Settings, run  # noqa: PLC0415
+    from comfyard.sync.program import run  # noqa: PLC0415
+    from comfyard.sync.settings import Settings  # noqa: PLC0415
 
     _run(run(Settings(), LightkubeClient.from_environment("comfyard-sync")))
+
+
+@app.command()
+def store(
+    claim: Annotated[str, typer.Argument(help="A PersistentVolumeClaim. Without: all that hold models.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Without: that of kubectl's context.")] = "",
+    output: Annotated[Literal["table", "json"], typer.Option("--output", "-o", help="How to print it.")] = "table",
+) -> None:
+    """Show what lies on claims with models: what bundles want, what they have left there, what is not ours."""
+    from comfyard.cli.inventory import show  # noqa: PLC0415
+
+    raise typer.Exit(show(claim, namespace, output))
 
 
 @app.command()

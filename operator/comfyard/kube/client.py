@@ -10,6 +10,7 @@ import httpx2
 import lightkube
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ApiError as LightkubeApiError
+from lightkube.core.exceptions import ConfigError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.types import CascadeType, PatchType
 
@@ -71,8 +72,15 @@ class LightkubeClient:
 
     @classmethod
     def from_environment(cls, field_manager: str) -> Self:
-        """In a pod by its ServiceAccount, elsewhere by $KUBECONFIG, as kubectl does."""
-        return cls._from_config(KubeConfig.from_env(), field_manager)
+        """In a pod by its ServiceAccount, elsewhere by $KUBECONFIG, as kubectl does.
+
+        Raises:
+            ApiError: There is neither.
+        """
+        try:
+            return cls._from_config(KubeConfig.from_env(), field_manager)
+        except ConfigError as error:
+            raise errors.ApiError(f"no cluster is configured: {error}") from error
 
     @classmethod
     def from_kubeconfig(cls, path: Path, field_manager: str) -> Self:
@@ -83,6 +91,11 @@ class LightkubeClient:
     def _from_config(cls, config: KubeConfig, field_manager: str) -> Self:
         timeout = httpx2.Timeout(_TIMEOUT_SECONDS)
         return cls(lightkube.AsyncClient(config=config.get(), timeout=timeout), field_manager)
+
+    @property
+    def namespace(self) -> str:
+        """The pod's own, or that of the current context."""
+        return str(self._client.namespace)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -136,6 +149,11 @@ class LightkubeClient:
         """See KubeClient."""
         with _own_errors():
             await self._client.delete(_resource(kind), name, cascade=CascadeType.BACKGROUND, **_in(kind, namespace))
+
+    async def patch(self, kind: Kind, name: str, namespace: str, patch: Mapping[str, Any], version: str) -> Obj:
+        """See KubeClient."""
+        body = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version}}
+        return await self._patch(_resource(kind), kind, name, namespace, body, PatchType.MERGE)
 
     async def patch_status(
         self, kind: Kind, name: str, namespace: str, status: Mapping[str, Any], version: str = ""

@@ -58,6 +58,12 @@ class KubeClient(Protocol):
     async def delete(self, kind: Kind, name: str, namespace: str = "") -> None:
         """Delete, dependents in the background. Raises NotFoundError."""
 
+    async def patch(self, kind: Kind, name: str, namespace: str, patch: Mapping[str, Any], version: str) -> Obj:
+        """Merge into the object outside of its status (RFC 7386: null removes, lists are replaced).
+
+        Raises ConflictError when it has changed since that resourceVersion.
+        """
+
     async def patch_status(
         self, kind: Kind, name: str, namespace: str, status: Mapping[str, Any], version: str = ""
     ) -> Obj:

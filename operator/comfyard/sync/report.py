@@ -1,70 +1,68 @@
 """What the status of a bundle says of its files, and when it is worth a write. Pure."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-from comfyard.api.model_bundle import ModelBundle, ModelBundleStatus, ModelStatus
-from comfyard.store.errors import PathConflictError
-from comfyard.store.wants import Want
-from comfyard.sync.states import FileState, failed
-from comfyard.sync.wanted import Wanted
+from comfyard.api.conditions import timestamp
+from comfyard.api.model_bundle import ModelBundleStatus, ModelStatus
+from comfyard.sync.states import FileState
+from comfyard.sync.told import Told
+from comfyard.sync.wanted import InPlace
 
 Fields = dict[str, Any]
 """The fields of a bundle's status that are ours, in JSON form."""
 
-_MOVING = frozenset({"bytes", "bytesPerSecond", "etaSeconds"})
-_MOVING_IN_ROW = frozenset({"bytes", "size", "message"})
+_MOVING = frozenset({"bytes", "bytesPerSecond", "etaSeconds", "verifiedTime"})
+_MOVING_IN_ROW = frozenset({"bytes", "size", "message", "bytesPerSecond", "etaSeconds"})
 _WINDOW_SECONDS = 10.0
+_ROWS = 256
 
 AT_ONCE_SECONDS = 0.2
 """Between two writes when states change: many small files that become ready together are one write."""
 
 
-def states_of(
-    bundle: ModelBundle, wanted: Wanted, state_of: Callable[[Want], FileState | None]
-) -> list[tuple[str, FileState]] | None:
-    """The state of each of a bundle's files, by path in order; None while one has not been looked at yet."""
-    found: list[tuple[str, FileState]] = []
-    for model in bundle.spec.models:
-        conflict = wanted.conflicts.get(model.path)
-        state = failed(PathConflictError(conflict)) if conflict else state_of(wanted.files[model.path])
-        if state is None:
-            return None
-        found.append((model.path, state))
-    return found
-
-
-def all_settled(states: list[tuple[str, FileState]] | None) -> bool:
-    """Whether nothing is left to do for these."""
-    return states is not None and all(state.settled for _, state in states)
-
-
-def fields_of(generation: int, states: list[tuple[str, FileState]], bytes_per_second: int) -> Fields:
+def fields_of(generation: int, told: Told, speeds: Mapping[str, int], there: InPlace) -> Fields:
     """The fields for a status.
 
     Args:
-        generation: Of the spec that the states tell of.
-        states: By path.
-        bytes_per_second: What comes in for this bundle.
+        generation: Of the spec that is told of.
+        told: The bundle's files and custom nodes.
+        speeds: Bytes per second, by path.
+        there: What was put in place for it: the status goes on to remember it, whatever has become of it.
     """
-    rows = [state.row(path) for path, state in states]
-    total = sum(row.size or 0 for row in rows if row.state != "Failed")
-    there = sum(row.bytes for row in rows)
-    moving = bytes_per_second if any(row.state == "Fetching" for row in rows) else 0
+    files = [_row(path, state, speeds.get(path, 0), there) for path, state in told.files]
+    leaving = [state.row(path) for path, state in told.leaving]
+    open_rows = [row for (_, state), row in zip(told.files, files, strict=True) if not state.settled]
+    moving = sum(row.bytes_per_second for row in files)
+    verified = [state.verified for _, state in told.files if state.state == "Ready" and state.verified]
     return {
         "syncedGeneration": generation,
-        "files": {"total": len(rows), "ready": sum(row.state == "Ready" for row in rows)},
-        "bytes": {"total": total, "ready": there},
+        "files": {"total": len(files), "ready": sum(row.state == "Ready" for row in files)},
+        "bytes": {"total": _total(told), "ready": sum(row.bytes for row in files)},
         "bytesPerSecond": moving,
-        "etaSeconds": eta(rows, moving),
-        "models": [row.to_api() for row in rows],
+        "etaSeconds": eta(open_rows, moving),
+        "models": [row.to_api() for row in (files + leaving)[:_ROWS]],
+        "customNodes": [state.row(name, commit).to_api() for name, commit, state in told.nodes],
+        "verifiedTime": timestamp(min(verified)) if verified and len(verified) == len(files) else None,
     }
 
 
-def eta(rows: list[ModelStatus], bytes_per_second: int) -> int | None:
-    """Seconds until the last file is there; None when the size of one is not known, or nothing moves."""
-    open_rows = [row for row in rows if row.state in {"Pending", "Fetching"}]
+def _row(path: str, state: FileState, speed: int, there: InPlace) -> ModelStatus:
+    row = state.row(path)
+    more: Fields = {"sha256": row.sha256 or there.files.get(path)}
+    if row.state == "Fetching":
+        more |= {"bytes_per_second": speed, "eta_seconds": eta([row], speed)}
+    return row.model_copy(update=more)
+
+
+def _total(told: Told) -> int:
+    """Bytes of all that is there or to come, so far as sizes are known."""
+    return sum(state.size or 0 for _, state in told.files if state.state != "Failed" or not state.settled)
+
+
+def eta(open_rows: list[ModelStatus], bytes_per_second: int) -> int | None:
+    """Seconds until the last of them is there; None when the size of one is not known, or nothing moves."""
     if not open_rows or not bytes_per_second or any(row.size is None for row in open_rows):
         return None
     return -(-sum(max(0, (row.size or 0) - row.bytes) for row in open_rows) // bytes_per_second)
@@ -79,6 +77,8 @@ def fields_in(status: ModelBundleStatus) -> Fields:
         "bytesPerSecond": status.bytes_per_second,
         "etaSeconds": status.eta_seconds,
         "models": [row.to_api() for row in status.models],
+        "customNodes": [row.to_api() for row in status.custom_nodes],
+        "verifiedTime": status.verified_time,
     }
 
 

@@ -15,7 +15,9 @@ class Settings(BaseSettings):
     Attributes:
         namespace: Whose bundles.
         claim: Which of them: those on this claim.
+        inventory: Name of the ConfigMap to leave word in of what is on the claim.
         store_directory: Where the claim is mounted.
+        sources_directory: Where other claims are mounted that files come from, each under its name.
         parallel_files: Files that are fetched or verified at once.
         report_seconds: Between two reports while nothing but bytes has changed.
         linger_seconds: How long to stay for more when everything is settled; a new pod would take longer to start.
@@ -26,7 +28,9 @@ class Settings(BaseSettings):
 
     namespace: str
     claim: str
+    inventory: str
     store_directory: Path = Path("/models")
+    sources_directory: Path = Path("/sources")
     parallel_files: Annotated[int, Field(ge=1, le=16)] = 2
     report_seconds: Seconds = 2.0
     linger_seconds: Seconds = 5.0
