@@ -77,7 +77,9 @@ def template(status: dict[str, Any] | None = None, **spec: Any) -> WorkflowTempl
     )
 
 
-def bundle(name: str = "sd15", status: dict[str, Any] | None = None, **spec: Any) -> ModelBundle:
+def bundle(
+    name: str = "sd15", status: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None, **spec: Any
+) -> ModelBundle:
     path = "checkpoints/sd15.safetensors"
     synced = {
         "observedGeneration": 1,
@@ -89,14 +91,16 @@ def bundle(name: str = "sd15", status: dict[str, Any] | None = None, **spec: Any
     model = {"path": path, "source": {"http": {"url": "http://host/x"}}, "sha256": SHA}
     return ModelBundle.model_validate(
         {
-            "metadata": meta(name),
+            "metadata": meta(name, **(metadata or {})),
             "spec": {"store": {"claimName": "models"}, "models": [model], **spec},
             "status": synced if status is None else status,
         }
     )
 
 
-def profile(name: str = "l4", max_servers: int = 2, gpus: int = 1, idle_seconds: int = 300) -> HardwareProfile:
+def profile(
+    name: str = "l4", max_servers: int = 2, gpus: int = 1, idle_seconds: int = 300, **spec: Any
+) -> HardwareProfile:
     return HardwareProfile.model_validate(
         {
             "metadata": {**meta(name), "namespace": ""},
@@ -104,6 +108,7 @@ def profile(name: str = "l4", max_servers: int = 2, gpus: int = 1, idle_seconds:
                 "gpu": {"count": gpus},
                 "server": {"image": "comfyui:1"},
                 "pool": {"maxServers": max_servers, "idleSeconds": idle_seconds},
+                **spec,
             },
         }
     )

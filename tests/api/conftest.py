@@ -19,7 +19,8 @@ import yaml
 from comfyard.api.conditions import timestamp
 from hack.cluster.control_plane import ControlPlane
 from tests.builders import SHA, template_spec
-from tests.conftest import Kubectl
+from tests.conftest import ROOT, Kubectl
+from tests.unit.agent.harness import kubeconfig_for
 
 SECONDS = 30
 WAIT = f"--timeout={SECONDS}s"
@@ -53,10 +54,20 @@ class OperatorProcess:
             self._process = None
 
 
+def as_installed(control_plane: ControlPlane, folder: Path) -> Path:
+    """A kubeconfig with the rights of the installed operator, and no more."""
+    admin = Kubectl(control_plane.kubeconfig)
+    objects = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
+    kinds = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
+    admin("apply", "-f", "-", stdin=yaml.safe_dump_all(obj for obj in objects if obj and obj["kind"] in kinds))
+    return kubeconfig_for(control_plane, admin, "comfyard-system", folder, "comfyard")
+
+
 @pytest.fixture(scope="module")
 def operator(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
     """A running operator, for one file: in others, tests play it."""
-    process = OperatorProcess(control_plane.kubeconfig, tmp_path_factory.mktemp("operator") / "log")
+    folder = tmp_path_factory.mktemp("operator")
+    process = OperatorProcess(as_installed(control_plane, folder), folder / "log")
     process.start()
     yield process
     process.stop()
@@ -72,7 +83,7 @@ class Studio:
         self.profile = f"p-{namespace}"
         self._audit_log = audit_log
 
-    def kubectl(self, *args: str, stdin: str = "", ok: bool = True) -> str:
+    def kubectl(self, *args: str, stdin: str = "", ok: bool | None = True) -> str:
         return self._kubectl("-n", self.namespace, *args, stdin=stdin, ok=ok)
 
     def create(self, kind: str, name: str, spec: dict[str, Any], **more: Any) -> None:

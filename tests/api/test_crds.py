@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from comfyard.api.crds import render
+from comfyard.api.crds import DEFINITIONS, render
 from tests.builders import SHA, template_spec
 from tests.conftest import ROOT, Kubectl
 
@@ -28,6 +28,47 @@ def model(**more: Any) -> dict[str, Any]:
 
 S3 = {"bucket": "b", "secretRef": {"name": "keys"}}
 
+COMMIT = "c" * 40
+NODE = {"name": "pack", "git": {"url": "https://host/pack.git", "commit": COMMIT}}
+
+SOURCES: list[dict[str, Any]] = [
+    {"huggingFace": {"repo": "org/model", "file": "unet/model (1).safetensors"}},
+    {"huggingFace": {"repo": "org/model", "file": "m", "revision": COMMIT, "endpoint": "https://mirror.local/hf"}},
+    {"civitai": {"modelVersionId": 128713}},
+    {"civitai": {"modelVersionId": 128713, "file": "a b.safetensors", "endpoint": "https://civitai.red"}},
+    {"http": {"url": "https://host:8443/a?b=c"}},
+    {"s3": {"bucket": "models", "key": "sdxl/a.safetensors"}},
+    {"s3": {"bucket": "models", "key": "a", "endpoint": "http://seaweedfs:8333", "region": "eu-west-1"}},
+    {"oci": {"image": "registry.local:5000/models/sdxl:v1"}},
+    {"oci": {"image": f"registry.local/models/sdxl@sha256:{SHA}", "path": "a.safetensors", "insecure": True}},
+    {"git": {"url": "https://host/repo.git", "commit": COMMIT, "path": "a.safetensors"}},
+    {"claim": {"name": "old-models", "path": "checkpoints/a.safetensors"}},
+    {"existing": {}},
+]
+
+WRONG_SOURCES: list[tuple[dict[str, Any], str]] = [
+    ({}, "exactly one source must be set: huggingFace, civitai, http, s3, oci, git, claim, existing"),
+    ({"existing": {}, "http": {"url": "https://host/a"}}, "exactly one source must be set: huggingFace, civitai"),
+    ({"ftp": {"url": "ftp://host/a"}}, 'unknown field "spec.models[0].source.ftp"'),
+    ({"huggingFace": {"repo": "model", "file": "a"}}, "source.huggingFace.repo"),
+    ({"huggingFace": {"repo": "org/model"}}, "source.huggingFace.file: Required value"),
+    ({"huggingFace": {"repo": "org/model", "file": "/etc/passwd"}}, "source.huggingFace.file"),
+    ({"huggingFace": {"repo": "org/model", "file": "a", "endpoint": "https://me:pw@mirror"}}, "huggingFace.endpoint"),
+    ({"civitai": {"modelVersionId": 0}}, "source.civitai.modelVersionId"),
+    ({"civitai": {"modelVersionId": 1, "endpoint": "https://civitai.com/api"}}, "source.civitai.endpoint"),
+    ({"http": {"url": "http://me:pw@host/a"}}, "source.http.url"),
+    ({"http": {"url": "file:///etc/passwd"}}, "source.http.url"),
+    ({"http": {"url": "http://host/with\N{NO-BREAK SPACE}space"}}, "source.http.url"),
+    ({"s3": {"bucket": "Models", "key": "a"}}, "source.s3.bucket"),
+    ({"s3": {"bucket": "models"}}, "source.s3.key: Required value"),
+    ({"s3": {"bucket": "models", "key": "a", "endpoint": "http://u:p@host"}}, "source.s3.endpoint"),
+    ({"oci": {"image": "registry/a b"}}, "source.oci.image"),
+    ({"git": {"url": "https://host/r", "commit": "main", "path": "a"}}, "source.git.commit"),
+    ({"git": {"url": "git@host:r", "commit": COMMIT, "path": "a"}}, "source.git.url"),
+    ({"claim": {"name": "Old_Models", "path": "a"}}, "source.claim.name"),
+    ({"claim": {"name": "old-models"}}, "source.claim.path: Required value"),
+]
+
 REFUSED = [
     ("GenerationJob", order(profiles=[]), "spec.profiles in body should have at least 1 items"),
     ("GenerationJob", {"profiles": ["p"]}, "spec.template: Required value"),
@@ -36,27 +77,23 @@ REFUSED = [
     ("GenerationJob", order(output={"s3": S3, "claim": {"name": "c"}}), "at most one of s3, claim must be set"),
     ("GenerationJob", order(output={"claim": {"name": "c", "path": "../up"}}), "spec.output.claim.path"),
     ("GenerationJob", order(output={"s3": {**S3, "endpoint": "http://u:p@host"}}), "spec.output.s3.endpoint"),
-    ("ModelBundle", {"models": []}, "spec.models in body should have at least 1 items"),
+    ("ModelBundle", {"models": []}, "at least one of models, customNodes must have an entry"),
+    ("ModelBundle", {}, "at least one of models, customNodes must have an entry"),
     ("ModelBundle", {"models": [model(path="../../etc/passwd")]}, "spec.models[0].path"),
     ("ModelBundle", {"models": [model(path="checkpoints/.hidden")]}, "spec.models[0].path"),
     ("ModelBundle", {"models": [model(path="/checkpoints/a")]}, "spec.models[0].path"),
     ("ModelBundle", {"models": [model(sha256="ABC")]}, "spec.models[0].sha256"),
-    ("ModelBundle", {"models": [model(source={})]}, "exactly one source must be set"),
-    (
-        "ModelBundle",
-        {"models": [model(source={"http": {"url": "http://me:pw@host/a"}})]},
-        "spec.models[0].source.http.url",
-    ),
-    (
-        "ModelBundle",
-        {"models": [model(source={"http": {"url": "file:///etc/passwd"}})]},
-        "spec.models[0].source.http.url",
-    ),
-    (
-        "ModelBundle",
-        {"models": [model(source={"http": {"url": "http://host/with\N{NO-BREAK SPACE}space"}})]},
-        "spec.models[0].source.http.url",
-    ),
+    *(("ModelBundle", {"models": [model(source=source)]}, message) for source, message in WRONG_SOURCES),
+    ("ModelBundle", {"models": [model(allowPickle=True)]}, "allowPickle needs sha256: somebody must have looked"),
+    ("ModelBundle", {"models": [model(tags=["not a tag"])]}, "spec.models[0].tags[0]"),
+    ("ModelBundle", {"models": [model(tags=["High", "High"])]}, "spec.models[0].tags[1]: Duplicate value"),
+    ("ModelBundle", {"customNodes": [{"name": "../up", "git": NODE["git"]}]}, "spec.customNodes[0].name"),
+    ("ModelBundle", {"customNodes": [NODE, NODE]}, "spec.customNodes[1]: Duplicate value"),
+    ("ModelBundle", {"customNodes": [{"name": "a", "git": {"url": "https://h/r", "commit": "v1"}}]}, "git.commit"),
+    ("ModelBundle", {"models": [model()], "credentials": [{"secretRef": {}}]}, "secretRef.name: Required value"),
+    ("ModelBundle", {"models": [model()], "deletionPolicy": "Keep"}, 'supported values: "Retain", "Delete"'),
+    ("ModelBundle", {"models": [model()], "verifyEverySeconds": -1}, "spec.verifyEverySeconds"),
+    ("HardwareProfile", {"server": {"image": "i"}, "models": {"includeTags": [""]}}, "spec.models.includeTags[0]"),
     ("ModelBundle", {"models": [model(), model()]}, "Duplicate value"),
     (
         "ModelBundle",
@@ -90,6 +127,21 @@ TAKEN = [
     ("GenerationJob", order(output={"s3": S3})),
     ("ModelBundle", {"models": [model(), model(path="loras/sub/b (1).safetensors", sha256=SHA)]}),
     ("ModelBundle", {"models": [model()], "store": {"claimTemplate": {"size": "100Gi"}}}),
+    *(("ModelBundle", {"models": [model(source=source)]}) for source in SOURCES),
+    ("ModelBundle", {"customNodes": [NODE]}),
+    (
+        "ModelBundle",
+        {
+            "models": [model(path="checkpoints/a.ckpt", allowPickle=True, sha256=SHA, tags=["High", "fp16"])],
+            "customNodes": [NODE],
+            "profiles": ["l4"],
+            "credentials": [{"secretRef": {"name": "hf", "key": "token"}}, {"secretRef": {"name": "aws"}}],
+            "suspend": True,
+            "deletionPolicy": "Delete",
+            "verifyEverySeconds": 0,
+        },
+    ),
+    ("HardwareProfile", {"server": {"image": "i"}, "models": {"includeTags": ["Mid"], "excludeTags": ["fp8"]}}),
     ("HardwareProfile", {"server": {"image": "i", "resources": {"limits": {"cpu": 2, "memory": "1Gi"}}}}),
     ("HardwareProfile", {"server": {"image": "i"}, "placement": {"tolerations": [{"operator": "Exists"}]}}),
     ("WorkflowTemplate", template_spec()),
@@ -103,8 +155,9 @@ def test_refused(kubectl: Kubectl, kind: str, spec: dict[str, Any], message: str
 
 
 @pytest.mark.parametrize(("kind", "spec"), TAKEN)
-def test_taken(kubectl: Kubectl, kind: str, spec: dict[str, Any]) -> None:
-    kubectl("create", "--dry-run=server", "-f", "-", stdin=manifest(kind, spec))
+def test_what_is_taken_can_be_read(kubectl: Kubectl, kind: str, spec: dict[str, Any]) -> None:
+    taken = kubectl("create", "--dry-run=server", "-o", "yaml", "-f", "-", stdin=manifest(kind, spec))
+    next(d.model for d in DEFINITIONS if d.kind == kind).model_validate(yaml.safe_load(taken))
 
 
 @pytest.mark.parametrize("kind", ["HardwareProfile", "WorkflowTemplate"])

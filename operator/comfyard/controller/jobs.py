@@ -13,7 +13,7 @@ from comfyard.api.generation_job import GenerationJob, TemplateRevision, Usage
 from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.model_bundle import ModelBundle
 from comfyard.api.workflow_template import WorkflowTemplate, WorkflowTemplateSpec
-from comfyard.controller.pools import Pool, Server, shape_of
+from comfyard.controller.pools import Node, Pool, Server, shape_of
 from comfyard.controller.retry import Again, GiveUp, after_attempts
 from comfyard.controller.scheduler import Demand
 from comfyard.workflow.parameters import MAX_SEED, given_seed, resolve
@@ -159,31 +159,48 @@ def _pool(job: GenerationJob, seen: Observed, verdict: Again) -> Pool:
         raise _Wait(
             "ProfileNotFound", f'hardwareprofiles.comfyard.io "{name}" does not exist (there: {there}); create it'
         )
+    bundles = _bundles(seen)
     return Pool(
         namespace=job.metadata.namespace,
         profile=name,
-        model_claims=_model_claims(seen),
+        model_claims=tuple(dict.fromkeys(bundle.status.claim_name for bundle in bundles)),
         results_claim=_results_claim(job, seen),
         shape=shape_of(profile),
+        nodes=_nodes(bundles),
     )
 
 
-def _model_claims(seen: Observed) -> tuple[str, ...]:
+def _bundles(seen: Observed) -> list[ModelBundle]:
+    """The bundles of the job's template, all Ready."""
     spec = seen.revision or (seen.template.spec if seen.template else None)
     if spec is None:
         raise _Wrong("RevisionNotFound", "the accepted content of the template was deleted; order again")
-    claims: list[str] = []
+    bundles: list[ModelBundle] = []
     for reference in spec.bundles:
         bundle = seen.bundles.get(reference.name)
         if bundle is None:
             raise _Wait("BundleNotFound", f'modelbundles.comfyard.io "{reference.name}" does not exist; create it')
-        current = bundle.status.observed_generation == bundle.metadata.generation
         ready = find(bundle.status.conditions, READY)
-        if not current or ready is None or ready.status != "True":
+        if not bundle.is_observed() or ready is None or ready.status != "True":
             raise _Wait("BundleNotReady", f"bundle {reference.name}: {ready.message if ready else 'not looked at yet'}")
-        if bundle.status.claim_name not in claims:
-            claims.append(bundle.status.claim_name)
-    return tuple(claims)
+        bundles.append(bundle)
+    return bundles
+
+
+def _nodes(bundles: Sequence[ModelBundle]) -> tuple[Node, ...]:
+    """The custom nodes of all bundles; two that give one folder different content cannot be in one server."""
+    chosen: dict[str, tuple[str, Node]] = {}
+    for bundle in bundles:
+        for wanted in bundle.wanted_nodes():
+            node = Node(wanted.name, wanted.git.commit, bundle.status.claim_name)
+            other, known = chosen.setdefault(node.name, (bundle.metadata.name, node))
+            if known.commit != node.commit:
+                raise _Wait(
+                    "CustomNodeConflict",
+                    f"custom node {node.name} is at commit {known.commit} in bundle {other} and at {node.commit} in "
+                    f"bundle {bundle.metadata.name}; make them the same, or leave one bundle out of the template",
+                )
+    return tuple(sorted(node for _, node in chosen.values()))
 
 
 def _results_claim(job: GenerationJob, seen: Observed) -> str:

@@ -1,5 +1,6 @@
 """What a pod says of itself, for people: why it does not run."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from comfyard.kube.kinds import Obj
@@ -15,6 +16,14 @@ _BAD_WAITING = frozenset(
         "InvalidImageName",
     }
 )
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why something does not go on: one word in CamelCase, and what a person reads."""
+
+    reason: str
+    message: str
 
 
 def is_ready(pod: Obj) -> bool:
@@ -37,26 +46,28 @@ def is_deleting(pod: Obj) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp"))
 
 
-def trouble(pod: Obj) -> str | None:
+def trouble(pod: Obj) -> Trouble | None:
     """Why the pod does not start, if it says so: unschedulable, no image, crashing."""
     for condition in _conditions(pod):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}"
+            reason = condition.get("reason") or "Unschedulable"
+            return Trouble(reason, f"{reason}: {condition.get('message', '')}")
     status = pod.get("status", {})
     for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-        text = _container_trouble(container)
-        if text:
-            return f"container {container['name']}: {text}"
+        found = _container_trouble(container)
+        if found:
+            return found
     return None
 
 
-def _container_trouble(container: dict[str, Any]) -> str | None:
+def _container_trouble(container: dict[str, Any]) -> Trouble | None:
     waiting = container.get("state", {}).get("waiting") or {}
     if waiting.get("reason") not in _BAD_WAITING:
         return None
     ended = container.get("lastState", {}).get("terminated")
     last = f"; it ended with exit code {ended.get('exitCode')} ({ended.get('reason', '')})" if ended else ""
-    return f"{waiting['reason']}: {waiting.get('message', '')}{last}"
+    message = f"container {container['name']}: {waiting['reason']}: {waiting.get('message', '')}{last}"
+    return Trouble(waiting["reason"], message)
 
 
 def _conditions(pod: Obj) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from comfyard.api.attempts import parse_time
 from comfyard.api.hardware_profile import HardwareProfile
@@ -18,6 +19,14 @@ after which an agent without the API server stops by itself, which only costs a 
 who has lost the assignment cannot write."""
 
 
+class Node(NamedTuple):
+    """A package of custom nodes: its folder in custom_nodes, the commit that it is, and the claim that holds it."""
+
+    name: str
+    commit: str
+    claim: str
+
+
 @dataclass(frozen=True, order=True)
 class Pool:
     """What makes servers alike.
@@ -27,6 +36,7 @@ class Pool:
         results_claim: Mounted for the agent to store results; empty when they go to S3.
         shape: Digest of the profile's server, GPUs and placement: a changed profile makes new pools, and the servers of
             the old ones go when they are idle.
+        nodes: Custom nodes, in order; each claim is one of model_claims.
     """
 
     namespace: str
@@ -34,11 +44,13 @@ class Pool:
     model_claims: tuple[str, ...]
     results_claim: str
     shape: str
+    nodes: tuple[Node, ...] = ()
 
     @property
     def name(self) -> str:
         """A label value and the first part of its pods' names."""
-        key = digest([self.namespace, self.profile, self.model_claims, self.results_claim, self.shape])
+        parts = [self.namespace, self.profile, self.model_claims, self.results_claim, self.shape]
+        key = digest([*parts, self.nodes] if self.nodes else parts)
         return f"{self.profile[:_PROFILE_PART].rstrip('-.').replace('.', '-')}-{key[-8:]}"
 
 
@@ -91,6 +103,7 @@ def observe_server(pod: Obj, job: tuple[str, str] | None, last_end: datetime | N
     """A Server from its pod, the job assigned to it, and the end of the last attempt on it."""
     labels = pod["metadata"].get("labels", {})
     ready = pods.is_ready(pod)
+    trouble = pods.trouble(pod)
     idle_since = None
     since = pods.ready_transition(pod)
     if ready and job is None and since:
@@ -106,5 +119,5 @@ def observe_server(pod: Obj, job: tuple[str, str] | None, last_end: datetime | N
         unready_since=None if ready else parse_time(since or pod["metadata"]["creationTimestamp"]),
         job=job,
         idle_since=idle_since,
-        trouble=None if ready else pods.trouble(pod),
+        trouble=None if ready or trouble is None else trouble.message,
     )

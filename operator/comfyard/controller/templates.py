@@ -51,6 +51,8 @@ def plan(
     if unprovided:
         named = ", ".join(b.name for b in template.spec.bundles) or "none"
         message = f"no bundle of spec.bundles ({named}) provides {', '.join(unprovided)}; add the file to one of them"
+        if any(path in bundles[b.name].status.skipped for b in template.spec.bundles for path in unprovided):
+            message += ", or a profile that wants it to the spec.profiles of the one that leaves it out"
         conditions.stalled("ModelNotProvided", message)
         return Plan({**after, "conditions": conditions.to_api()})
     revision = build_revision(template, revisions)
@@ -72,7 +74,9 @@ def _provide(template: WorkflowTemplate, bundles: Mapping[str, ModelBundle]) -> 
     """Which bundle provides each model that the graph names, and which models none provides."""
     provided: dict[str, str] = {}
     for reference in reversed(template.spec.bundles):
-        provided |= {model.path: reference.name for model in bundles[reference.name].spec.models}
+        bundle = bundles[reference.name]
+        skipped = set(bundle.status.skipped)
+        provided |= {model.path: reference.name for model in bundle.spec.models if model.path not in skipped}
     wanted = model_paths(template.spec)
     uses = [{"path": path, "bundle": provided[path]} for path in wanted if path in provided]
     return uses, [path for path in wanted if path not in provided]

@@ -26,7 +26,7 @@ from comfyard.kube.kinds import (
     Kind,
     Obj,
 )
-from comfyard.runtime import reconcilers
+from comfyard.runtime import bundles, reconcilers
 from comfyard.runtime.cache import Cache, key_of
 from comfyard.runtime.context import ACCESS, SCHEDULER, STORE, Context, Task
 from comfyard.runtime.routes import route
@@ -54,9 +54,9 @@ _PROFILE_SECONDS = 3.0
 _RECONCILERS: dict[str, Callable[[Context, str, str], Awaitable[None]]] = {
     GENERATION_JOB.kind: reconcilers.reconcile_job,
     WORKFLOW_TEMPLATE.kind: reconcilers.reconcile_template,
-    MODEL_BUNDLE.kind: reconcilers.reconcile_bundle,
+    MODEL_BUNDLE.kind: bundles.reconcile_bundle,
     HARDWARE_PROFILE.kind: reconcilers.reconcile_profile,
-    STORE: reconcilers.reconcile_store,
+    STORE: bundles.reconcile_store,
     ACCESS: lambda ctx, namespace, _name: ctx.ensure_access(namespace),
     SCHEDULER.what: lambda ctx, _namespace, _name: run_scheduler(ctx),
 }

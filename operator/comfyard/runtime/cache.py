@@ -4,12 +4,21 @@ Watches feed it, and so do the answers to our own writes: a decision made right 
 server is not started twice and a job is not assigned twice. A LIST heals what a watch has missed.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar, cast
+
+from pydantic import ValidationError
 
 from comfyard.api.attempts import parse_time
 from comfyard.api.generation_job import GenerationJob
-from comfyard.kube.kinds import GENERATION_JOB, Kind, Obj, name_of, namespace_of
+from comfyard.api.meta import Model
+from comfyard.kube.kinds import GENERATION_JOB, MODEL_BUNDLE, Kind, Obj, name_of, namespace_of
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Model)
 
 Key = tuple[str, str]
 """Namespace and name; the namespace of a cluster-scoped object is empty."""
@@ -23,6 +32,18 @@ def key_of(obj: Obj) -> Key:
 def version_of(obj: Obj) -> int:
     """metadata.resourceVersion, which grows (an official promise since Kubernetes 1.35, true since there is etcd)."""
     return int(obj["metadata"].get("resourceVersion", 0))
+
+
+def parse(model: type[M], obj: Obj) -> M | None:
+    """An object as its model; None when it cannot be read, as after a change of the schema.
+
+    Such an object is left alone, and must not keep others from what they need.
+    """
+    try:
+        return model.model_validate(obj)
+    except ValidationError as error:
+        log.warning("%s %s/%s is left alone, it cannot be read: %s", model.__name__, *key_of(obj), error)
+        return None
 
 
 class JobIndex:
@@ -48,7 +69,9 @@ class JobIndex:
             del self.by_server[server]
         if obj is None:
             return
-        job = GenerationJob.model_validate(obj)
+        job = parse(GenerationJob, obj)
+        if job is None:
+            return
         if job.status.attempts:
             last = job.status.attempts[-1]
             at, end = (key[0], last.server), parse_time(last.end)
@@ -60,6 +83,15 @@ class JobIndex:
             self._server_of[key] = (key[0], job.status.assignment.server)
             self.by_server[self._server_of[key]] = key
 
+    def is_assigned(self, key: Key) -> bool:
+        """Whether a job has a server."""
+        return key in self._server_of
+
+    def assigned_revisions(self, namespace: str) -> set[str]:
+        """Names of the ControllerRevisions that jobs with a server were accepted with."""
+        templates = (self.unfinished[key].status.template for key in self._server_of if key[0] == namespace)
+        return {template.revision for template in templates if template}
+
     def unassigned(self, namespace: str | None = None) -> Iterable[Key]:
         """Unfinished jobs without a server, of one namespace or all."""
         for key, job in self.unfinished.items():
@@ -68,11 +100,18 @@ class JobIndex:
 
 
 class Cache:
-    """Objects by kind and key."""
+    """Objects by kind and key.
+
+    Attributes:
+        jobs: An index of the jobs.
+        held: Bundles whose files stay as they are for jobs that use them (status.inUse).
+    """
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self._objects: dict[Kind, dict[Key, Obj]] = {kind: {} for kind in kinds}
+        self._models: dict[tuple[Kind, Key], tuple[Obj, Model | None]] = {}
         self.jobs = JobIndex()
+        self.held: set[Key] = set()
 
     def put(self, kind: Kind, obj: Obj) -> None:
         """Take in an object, unless a newer version of it is known."""
@@ -80,14 +119,19 @@ class Cache:
         if known is not None and version_of(known) > version_of(obj):
             return
         self._objects[kind][key_of(obj)] = obj
-        if kind is GENERATION_JOB:
-            self.jobs.update(key_of(obj), obj)
+        self._index(kind, key_of(obj), obj)
 
     def remove(self, kind: Kind, key: Key) -> None:
         """Forget an object."""
         self._objects[kind].pop(key, None)
+        self._models.pop((kind, key), None)
+        self._index(kind, key, None)
+
+    def _index(self, kind: Kind, key: Key, obj: Obj | None) -> None:
         if kind is GENERATION_JOB:
-            self.jobs.update(key, None)
+            self.jobs.update(key, obj)
+        elif kind is MODEL_BUNDLE:
+            (self.held.add if obj and obj.get("status", {}).get("inUse") else self.held.discard)(key)
 
     def replace(self, kind: Kind, items: Iterable[Obj], version: str) -> set[Key]:
         """Take in a LIST; returns the keys of objects that are gone. What is newer than the LIST stays."""
@@ -117,3 +161,20 @@ class Cache:
     def keys(self, kind: Kind) -> Sequence[Key]:
         """All keys of a kind."""
         return list(self._objects[kind])
+
+    def read(self, model: type[M], kind: Kind, namespace: str, name: str) -> M | None:
+        """One object as its model, parsed once; None when it is not there or cannot be read."""
+        obj = self.get(kind, namespace, name)
+        return None if obj is None else self._read(model, kind, obj)
+
+    def read_all(self, model: type[M], kind: Kind, namespace: str = "") -> dict[str, M]:
+        """The objects of a namespace that can be read, by name."""
+        found = {name_of(obj): self._read(model, kind, obj) for obj in self.select(kind, namespace)}
+        return {name: each for name, each in found.items() if each is not None}
+
+    def _read(self, model: type[M], kind: Kind, obj: Obj) -> M | None:
+        key = (kind, key_of(obj))
+        known = self._models.get(key)
+        if known is None or known[0] is not obj:
+            known = self._models[key] = (obj, parse(model, obj))
+        return cast("M | None", known[1])

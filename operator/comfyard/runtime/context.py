@@ -1,18 +1,22 @@
 """What the reconcilers share: cache, client, queue, and the one way to write a status."""
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from comfyard.controller.resources.access import build_access
+from comfyard.api.meta import MANAGED_BY
+from comfyard.controller.resources.access import Named, build_access
 from comfyard.controller.resources.claims import build_claim
+from comfyard.controller.resources.sync_job import sync_name
 from comfyard.controller.scheduler import Demand
 from comfyard.controller.settings import Settings
 from comfyard.controller.status import merge_patch
-from comfyard.kube.errors import ConflictError, NotFoundError
-from comfyard.kube.kinds import PERSISTENT_VOLUME_CLAIM, Kind, Obj, name_of, namespace_of
+from comfyard.kube.errors import ApiError, ConflictError, ForbiddenError, InvalidError, NotFoundError
+from comfyard.kube.events import EventType, build_event
+from comfyard.kube.kinds import EVENT, MODEL_BUNDLE, PERSISTENT_VOLUME_CLAIM, Kind, Obj, name_of, namespace_of
 from comfyard.kube.protocol import KubeClient
 from comfyard.runtime.cache import Cache, Key
 from comfyard.runtime.work_queue import WorkQueue
@@ -51,10 +55,10 @@ class Runnable:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The API server does not want another server of a pool: a quota, an admission policy, a namespace that ends.
+    """The API server does not want an object: a quota, an admission policy, a namespace that ends.
 
     Attributes:
-        message: Its words, the same each time: every change of them is a write to every waiting job.
+        message: Its words, the same each time: every change of them is a write to all that wait for it.
         retry_at: When to ask again.
     """
 
@@ -67,12 +71,19 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def refusal_key(kind: Kind, obj: Obj) -> str:
+    """What an object that was refused is known by."""
+    return f"{kind.plural}/{namespace_of(obj)}/{name_of(obj)}"
+
+
 class Context:
     """The edges of the operator.
 
     Attributes:
         runnable: Jobs that wait for the scheduler.
-        refused: Why the last server of a pool could not be made, by pool name.
+        refused: Why something could not be made: servers by their pool's name, others by `refusal_key`.
+        assigning: Held while jobs get servers, and while a bundle is judged that they may use: a bundle that was seen
+            unused stays so until that is written, and no job that was ready with its old files runs afterwards.
     """
 
     def __init__(self, client: KubeClient, cache: Cache, settings: Settings) -> None:
@@ -81,6 +92,7 @@ class Context:
         self.settings = settings
         self.runnable: dict[Key, Runnable] = {}
         self.refused: dict[str, Refusal] = {}
+        self.assigning = asyncio.Lock()
         self.queue: WorkQueue[Task]
         self._access: dict[str, str] = {}
 
@@ -99,6 +111,19 @@ class Context:
             return  # deleted meanwhile; its event tells
         self.cache.put(kind, written)
 
+    async def write_finalizers(self, kind: Kind, obj: Obj, finalizers: Sequence[str]) -> Obj | None:
+        """Change metadata.finalizers, on the same condition. Returns the object; None when it goes away with that."""
+        version = str(obj["metadata"]["resourceVersion"])
+        patch = {"metadata": {"finalizers": list(finalizers)}}
+        try:
+            written = await self.client.patch(kind, name_of(obj), namespace_of(obj), patch, version)
+        except NotFoundError:
+            return None
+        if written["metadata"].get("deletionTimestamp") and not finalizers:
+            return None
+        self.cache.put(kind, written)
+        return written
+
     async def create(self, kind: Kind, obj: Obj) -> Obj | None:
         """Create; None when it exists already."""
         try:
@@ -108,20 +133,49 @@ class Context:
         self.cache.put(kind, made)
         return made
 
+    async def make(self, kind: Kind, obj: Obj, every: float) -> Obj | Refusal | None:
+        """Create what may be refused. It is asked for again after so many seconds, not earlier.
+
+        Returns the object, or why the API server did not want it, now or lately; None when it exists already.
+        """
+        key = refusal_key(kind, obj)
+        refused = self.refused.get(key)
+        if refused and now() < refused.retry_at:
+            return refused
+        try:
+            made = await self.create(kind, obj)
+        except (ForbiddenError, InvalidError) as error:
+            log.warning("%s was refused: %s", key, error)
+            self.refused[key] = Refusal(str(error), now() + timedelta(seconds=every))
+            return self.refused[key]
+        self.refused.pop(key, None)
+        return made
+
+    async def tell(self, kind: Kind, about: Obj, event_type: EventType, reason: str, message: str) -> None:
+        """Write an event on an object. What cannot be told is no reason to stop."""
+        try:
+            await self.client.create(EVENT, build_event(about, kind, event_type, reason, message, MANAGED_BY, now()))
+        except ApiError as error:
+            log.warning("event %s of %s %s is lost: %s", reason, kind.kind, name_of(about), error)
+
     async def ensure_access(self, namespace: str) -> None:
         """Apply what our programs need in a namespace, when it has changed since we applied it last."""
-        secrets = {
-            job.spec.output.s3.secret_ref.name
-            for (where, _), job in self.cache.jobs.unfinished.items()
-            if where == namespace and job.spec.output.s3
-        }
-        wanted = build_access(namespace, sorted(secrets), self.settings.ip_families())
+        wanted = build_access(namespace, self._named(namespace), self.settings.ip_families())
         key = digest([obj for _, obj in wanted])
         if self._access.get(namespace) == key:
             return
         for kind, obj in wanted:
             await self.client.apply(kind, obj)
         self._access[namespace] = key
+
+    def _named(self, namespace: str) -> Named:
+        jobs = (job for (where, _), job in self.cache.jobs.unfinished.items() if where == namespace)
+        bundles = self.cache.select(MODEL_BUNDLE, namespace)
+        return Named(
+            job_secrets={job.spec.output.s3.secret_ref.name for job in jobs if job.spec.output.s3},
+            bundle_secrets={c["secretRef"]["name"] for b in bundles for c in b["spec"].get("credentials", [])},
+            inventories={sync_name(claim) for b in bundles if (claim := b.get("status", {}).get("claimName"))},
+        )
 
     def forget_access(self) -> None:
         """Apply again on the next occasion: somebody may have changed or deleted it."""

@@ -17,7 +17,7 @@ from comfyard.controller.resources.access import COMPONENT_SERVER
 from comfyard.controller.resources.server_pod import build_server_pod
 from comfyard.controller.scheduler import schedule
 from comfyard.kube.errors import ApiError, ConflictError, NotFoundError
-from comfyard.kube.kinds import GENERATION_JOB, HARDWARE_PROFILE, POD, name_of
+from comfyard.kube.kinds import GENERATION_JOB, HARDWARE_PROFILE, POD
 from comfyard.runtime.cache import Key, key_of
 from comfyard.runtime.context import SCHEDULER, Context, Refusal, Runnable, Task, now
 
@@ -41,16 +41,20 @@ def observe_servers(ctx: Context) -> dict[Key, Server]:
 
 async def run_scheduler(ctx: Context) -> None:
     """Decide, then carry everything out at once; what fails comes back with the next pass."""
-    runnable = dict(ctx.runnable)
-    profiles = {name_of(p): HardwareProfile.model_validate(p) for p in ctx.cache.select(HARDWARE_PROFILE)}
-    demands = [r.demand for r in runnable.values() if r.demand.pool.profile in profiles]
-    result = schedule(demands, list(observe_servers(ctx).values()), profiles, now())
-    for namespace in {key[0] for key in result.assign}:
-        await ctx.ensure_access(namespace)
-    steps: list[Awaitable[None]] = [_assign(ctx, key, runnable[key], server) for key, server in result.assign.items()]
-    steps += [_wait(ctx, key, runnable[key], message) for key, message in result.waiting.items()]
-    steps += [_retire(ctx, server) for server in result.retire]
-    await asyncio.gather(*steps)
+    profiles = ctx.cache.read_all(HardwareProfile, HARDWARE_PROFILE)
+    async with ctx.assigning:
+        runnable = dict(ctx.runnable)
+        demands = [r.demand for r in runnable.values() if r.demand.pool.profile in profiles]
+        result = schedule(demands, list(observe_servers(ctx).values()), profiles, now())
+        for namespace in {key[0] for key in result.assign}:
+            await ctx.ensure_access(namespace)
+        steps: list[Awaitable[None]] = [_assign(ctx, key, runnable[key], s) for key, s in result.assign.items()]
+        steps += [_wait(ctx, key, runnable[key], message) for key, message in result.waiting.items()]
+        steps += [_retire(ctx, server) for server in result.retire]
+        done = await asyncio.gather(*steps, return_exceptions=True)  # none goes on once the lock is given back
+    for error in done:
+        if error is not None:
+            raise error
     for pool in result.grow:
         await _grow(ctx, pool, profiles[pool.profile])
     for name in {s.profile for s in result.retire} | {p.profile for p in result.grow}:

@@ -10,7 +10,7 @@ from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.model_bundle import ModelBundle
 from comfyard.api.workflow_template import WorkflowTemplate, WorkflowTemplateSpec
 from comfyard.controller import jobs
-from comfyard.controller.pools import Server
+from comfyard.controller.pools import Node, Server
 from tests.builders import NOW, bundle, job, profile, ready, template, template_spec
 
 SERVER = Server(namespace="studio", name="l4-1", pool="l4-x", profile="l4", ready=True, leaving=False)
@@ -24,13 +24,14 @@ def observed(
     profiles: Mapping[str, HardwareProfile] | None = None,
     server: Server | None = None,
     claims: frozenset[str] = frozenset(),
+    revision: WorkflowTemplateSpec | None = None,
 ) -> jobs.Observed:
     return jobs.Observed(
         template=template,
         templates=["text-to-image", "other"],
         bundles={"sd15": bundle()} if bundles is None else bundles,
         profiles={"l4": profile()} if profiles is None else profiles,
-        revision=WorkflowTemplateSpec.model_validate(template_spec()),
+        revision=revision or WorkflowTemplateSpec.model_validate(template_spec()),
         server=server,
         claims=claims,
         results_claim="results",
@@ -194,3 +195,27 @@ def test_planning_on_its_own_result_changes_nothing() -> None:
     ):
         again = job(status=status, parameters={} if status["state"] == "Failed" else {"prompt": "a lighthouse"})
         assert plan(again, seen if status["state"] != "Pending" else observed()).status == again.status.to_api()
+
+
+def with_node(commit: str, name: str = "sd15", claim: str = "models") -> ModelBundle:
+    status = {"observedGeneration": 1, "conditions": ready("Verified"), "claimName": claim}
+    return bundle(name, status, customNodes=[{"name": "pack", "git": {"url": "https://host/p", "commit": commit}}])
+
+
+def test_the_servers_of_a_job_have_the_custom_nodes_of_its_bundles() -> None:
+    one, two = template(bundles=[{"name": "sd15"}]), template(bundles=[{"name": "sd15"}, {"name": "more"}])
+    bundles = {"sd15": with_node("c" * 40), "more": with_node("c" * 40, "more", "loras")}
+    for found in (one, two):
+        demand = plan(job(), observed(template=found, bundles=bundles, revision=found.spec)).demand
+        assert demand
+        assert demand.pool.nodes == (Node("pack", "c" * 40, "models"),)
+
+
+def test_a_custom_node_at_two_commits_is_waited_out_and_told() -> None:
+    found = template(bundles=[{"name": "sd15"}, {"name": "more"}])
+    bundles = {"sd15": with_node("c" * 40), "more": with_node("d" * 40, "more")}
+    result = plan(job(), observed(template=found, bundles=bundles, revision=found.spec))
+    assert result.demand is None
+    state, message = words(result)
+    assert state == "Pending"
+    assert f"custom node pack is at commit {'c' * 40} in bundle sd15 and at {'d' * 40} in bundle more" in message

@@ -3,19 +3,20 @@ import json
 import pytest
 import yaml
 
-from comfyard.controller.pools import Pool, shape_of
-from comfyard.controller.resources.access import build_access
+from comfyard.controller.pools import Node, Pool, shape_of
+from comfyard.controller.resources.access import AGENT, SYNC, Named, build_access
 from comfyard.controller.resources.server_pod import build_server_pod, model_paths_yaml
-from comfyard.controller.resources.sync_job import build_sync_job, sync_name
+from comfyard.controller.resources.sync_job import build_inventory, build_sync_job, claim_of, sources_of, sync_name
 from comfyard.controller.settings import Settings
 from comfyard.kube.kinds import NETWORK_POLICY, ROLE, Obj
-from tests.builders import profile
+from tests.builders import UID, profile
 
 SETTINGS = Settings(image="comfyard:1")
+COMMIT = "c" * 40
 
 
-def pod(gpus: int = 1, results: str = "results") -> Obj:
-    pool = Pool("studio", "l4", ("models", "loras"), results, shape_of(profile(gpus=gpus)))
+def pod(gpus: int = 1, results: str = "results", nodes: tuple[Node, ...] = ()) -> Obj:
+    pool = Pool("studio", "l4", ("models", "loras"), results, shape_of(profile(gpus=gpus)), nodes)
     return build_server_pod(pool, profile(gpus=gpus), "abcde", SETTINGS)
 
 
@@ -25,7 +26,7 @@ def container(name: str, obj: Obj) -> Obj:
 
 
 @pytest.mark.parametrize(
-    "obj", [pod()["spec"], build_sync_job("models", "studio", SETTINGS)["spec"]["template"]["spec"]]
+    "obj", [pod()["spec"], build_sync_job("models", "studio", ["other"], SETTINGS)["spec"]["template"]["spec"]]
 )
 def test_pods_are_restricted(obj: Obj) -> None:
     assert obj["securityContext"]["runAsNonRoot"] is True
@@ -64,9 +65,32 @@ def test_models_are_mounted_read_only() -> None:
 
 
 def test_the_model_paths_are_yaml_that_names_every_claim() -> None:
-    text = model_paths_yaml(("models", "loras"))
+    text = model_paths_yaml(Pool("studio", "l4", ("models", "loras"), "", "s"))
     assert yaml.safe_load(text) == json.loads(text)
     assert [section["base_path"] for section in yaml.safe_load(text).values()] == ["/models/0", "/models/1"]
+
+
+def test_custom_nodes_are_mounted_where_comfyui_is_told_to_look() -> None:
+    made = pod(nodes=(Node("pack", COMMIT, "loras"),))
+    mount = next(m for m in container("comfyui", made)["volumeMounts"] if "subPath" in m)
+    assert mount == {
+        "name": "models-1",
+        "mountPath": "/comfyard/custom_nodes/pack",
+        "subPath": f".comfyard/nodes/{COMMIT}",
+        "readOnly": True,
+    }
+    paths = yaml.safe_load(made["metadata"]["annotations"]["comfyard.io/extra-model-paths"])
+    assert paths["nodes"] == {"custom_nodes": "/comfyard/custom_nodes"}
+    assert "nodes" not in yaml.safe_load(pod()["metadata"]["annotations"]["comfyard.io/extra-model-paths"])
+
+
+def test_custom_nodes_make_another_pool_and_none_leave_its_name() -> None:
+    names = {
+        Pool("studio", "l4", ("models",), "", "s", nodes).name
+        for nodes in [(), (Node("pack", COMMIT, "models"),), (Node("pack", "d" * 40, "models"),)]
+    }
+    assert len(names) == 3
+    assert Pool("studio", "l4", ("models",), "", "s").name == "l4-f908b4fb"  # as it was before there were any
 
 
 def test_results_to_s3_need_no_claim() -> None:
@@ -84,11 +108,47 @@ def test_a_claim_has_one_sync_however_long_its_name() -> None:
     assert len(sync_name("a" * 250)) <= 63
 
 
-@pytest.mark.parametrize(("secrets", "names"), [([], None), (["s3", "hf"], ["hf", "s3"])])
-def test_the_agent_reads_the_named_secrets_only(secrets: list[str], names: list[str] | None) -> None:
-    roles = [obj for kind, obj in build_access("studio", secrets) if kind is ROLE]
-    rules = [rule for role in roles for rule in role["rules"] if "secrets" in rule["resources"]]
-    assert [rule["resourceNames"] for rule in rules] == ([names] if names else [])
+def test_a_sync_reads_from_the_claims_that_it_is_given() -> None:
+    made = build_sync_job("models", "studio", ["other"], SETTINGS)
+    assert (claim_of(made), claim_of({"spec": made["spec"]["template"]["spec"]})) == ("models", "models")
+    assert sources_of(made) == ("other",)
+    mounts = made["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert {m["mountPath"]: m.get("readOnly") for m in mounts}["/sources/other"] is True
+
+
+def test_a_sync_that_reads_from_its_own_claim_has_it_once() -> None:
+    made = build_sync_job("models", "studio", ["models"], SETTINGS)
+    volumes = made["spec"]["template"]["spec"]["volumes"]
+    assert [v["name"] for v in volumes if "persistentVolumeClaim" in v] == ["models"]
+    assert sources_of(made) == ("models",)
+
+
+def test_the_inventory_goes_with_the_claim() -> None:
+    made = build_inventory({"metadata": {"name": "models", "namespace": "studio", "uid": UID}})
+    assert made["metadata"]["name"] == sync_name("models")
+    owners = [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": "models", "uid": UID}]
+    assert made["metadata"]["ownerReferences"] == owners
+
+
+def rules(named: Named, resource: str) -> dict[str, tuple[list[str], list[str]]]:
+    roles = {obj["metadata"]["name"]: obj["rules"] for kind, obj in build_access("studio", named) if kind is ROLE}
+    return {
+        role: (rule["resourceNames"], rule["verbs"])
+        for role, rules in roles.items()
+        for rule in rules
+        if resource in rule["resources"]
+    }
+
+
+def test_each_program_reads_the_secrets_that_are_named_for_it_and_no_other() -> None:
+    named = Named(job_secrets={"s3", "minio"}, bundle_secrets={"hf"})
+    assert rules(named, "secrets") == {AGENT: (["minio", "s3"], ["get"]), SYNC: (["hf"], ["get"])}
+    assert rules(Named(), "secrets") == {}
+
+
+def test_a_sync_writes_its_inventories_only() -> None:
+    assert rules(Named(inventories={"b", "a"}), "configmaps") == {SYNC: (["a", "b"], ["get", "patch"])}
+    assert rules(Named(), "configmaps") == {}
 
 
 @pytest.mark.parametrize(
@@ -97,6 +157,6 @@ def test_the_agent_reads_the_named_secrets_only(secrets: list[str], names: list[
 )
 def test_the_policy_speaks_of_the_ip_versions_that_pods_have(pod_ips: str, blocks: list[str]) -> None:
     families = Settings(image="i", pod_ips=pod_ips).ip_families()
-    policy = next(obj for kind, obj in build_access("studio", [], families) if kind is NETWORK_POLICY)
+    policy = next(obj for kind, obj in build_access("studio", Named(), families) if kind is NETWORK_POLICY)
     peers = [peer["ipBlock"]["cidr"] for rule in policy["spec"]["egress"] for peer in rule.get("to", [])]
     assert peers == blocks

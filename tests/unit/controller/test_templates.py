@@ -44,6 +44,13 @@ def test_a_model_that_no_bundle_has_stalls_it() -> None:
     assert "provides checkpoints/sd15.safetensors" in message(result, "Stalled")
 
 
+def test_a_model_that_a_bundle_leaves_out_is_not_provided() -> None:
+    found = bundle(status={"skipped": ["checkpoints/sd15.safetensors"]})
+    told = message(templates.plan(template(UNSEEN), {}, {"sd15": found}, [], NOW), "Stalled")
+    assert "provides checkpoints/sd15.safetensors" in told
+    assert "or a profile that wants it to the spec.profiles of the one that leaves it out" in told
+
+
 def test_all_problems_are_told_at_once() -> None:
     broken = template(UNSEEN, outputs=[{"name": "a", "node": "70"}, {"name": "b", "node": "71"}])
     told = message(plan(broken, "sd15"), "Stalled")

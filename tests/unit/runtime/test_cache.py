@@ -1,6 +1,9 @@
 from typing import Any
 
-from comfyard.kube.kinds import GENERATION_JOB, POD
+import pytest
+
+from comfyard.api.model_bundle import ModelBundle
+from comfyard.kube.kinds import GENERATION_JOB, MODEL_BUNDLE, POD
 from comfyard.runtime.cache import Cache
 from tests.builders import meta, ready
 
@@ -49,3 +52,59 @@ def test_finished_and_deleted_jobs_are_no_work() -> None:
     cache.remove(GENERATION_JOB, ("studio", "a"))
     assert cache.jobs.unfinished == {}
     assert cache.jobs.by_server == {}
+
+
+def bundle(spec: dict[str, Any], version: int = 1, **status: Any) -> dict[str, Any]:
+    return {"metadata": meta("b", resourceVersion=str(version)), "spec": spec, "status": status}
+
+
+def test_an_object_that_cannot_be_read_is_left_out_and_its_neighbours_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    cache = Cache([MODEL_BUNDLE, GENERATION_JOB])
+    cache.put(MODEL_BUNDLE, bundle({"models": "of a newer schema"}))
+    cache.put(MODEL_BUNDLE, {**bundle({"models": []}), "metadata": meta("good")})
+    for _ in range(2):
+        assert list(cache.read_all(ModelBundle, MODEL_BUNDLE, "studio")) == ["good"]
+    assert cache.read(ModelBundle, MODEL_BUNDLE, "studio", "b") is None
+    assert cache.read(ModelBundle, MODEL_BUNDLE, "studio", "none") is None
+    assert [r.message.split(",")[0] for r in caplog.records] == ["ModelBundle studio/b is left alone"]
+
+
+def test_an_object_is_read_again_when_it_has_changed() -> None:
+    cache = Cache([MODEL_BUNDLE])
+    cache.put(MODEL_BUNDLE, bundle({"suspend": True}))
+    first = cache.read(ModelBundle, MODEL_BUNDLE, "studio", "b")
+    assert first is cache.read(ModelBundle, MODEL_BUNDLE, "studio", "b")
+    cache.put(MODEL_BUNDLE, bundle({"suspend": False}, 2))
+    second = cache.read(ModelBundle, MODEL_BUNDLE, "studio", "b")
+    assert first
+    assert second
+    assert (first.spec.suspend, second.spec.suspend) == (True, False)
+
+
+def test_a_job_that_cannot_be_read_is_no_job() -> None:
+    cache = Cache([GENERATION_JOB])
+    cache.put(GENERATION_JOB, {**job({}), "spec": {"template": "of a newer schema"}})
+    assert cache.jobs.unfinished == {}
+
+
+def test_bundles_whose_files_are_held_are_known() -> None:
+    cache = Cache([MODEL_BUNDLE])
+    cache.put(MODEL_BUNDLE, bundle({}, inUse=True))
+    assert cache.held == {("studio", "b")}
+    cache.put(MODEL_BUNDLE, bundle({}, 2, inUse=False))
+    assert cache.held == set()
+    cache.put(MODEL_BUNDLE, bundle({}, 3, inUse=True))
+    cache.remove(MODEL_BUNDLE, ("studio", "b"))
+    assert cache.held == set()
+
+
+def test_the_contents_that_running_jobs_use_are_known() -> None:
+    cache = Cache([GENERATION_JOB])
+    accepted = {**ASSIGNED, "template": {"revision": "t-1", "digest": "d"}}
+    cache.put(GENERATION_JOB, job(accepted))
+    assert cache.jobs.assigned_revisions("studio") == {"t-1"}
+    assert cache.jobs.assigned_revisions("other") == set()
+    assert cache.jobs.is_assigned(("studio", "a"))
+    cache.put(GENERATION_JOB, job({"template": accepted["template"]}, 2))
+    assert cache.jobs.assigned_revisions("studio") == set()
+    assert not cache.jobs.is_assigned(("studio", "a"))

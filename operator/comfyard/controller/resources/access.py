@@ -1,6 +1,7 @@
 """What the programs in a namespace may do, kept by the operator: ServiceAccounts, Roles and a NetworkPolicy."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from lightkube.models.core_v1 import ServiceAccount
 from lightkube.models.meta_v1 import LabelSelector, ObjectMeta
@@ -30,31 +31,54 @@ _ANYWHERE = {
 """All addresses but link-local ones, where clouds serve a node's credentials; by IP version."""
 
 
-def build_access(namespace: str, secrets: Sequence[str], families: Sequence[int] = (4,)) -> list[tuple[Kind, Obj]]:
+@dataclass(frozen=True)
+class Named:
+    """Objects of a namespace that our programs in it may use, by name; they may use no others of these kinds.
+
+    Attributes:
+        job_secrets: Secrets that its unfinished jobs name, for agents.
+        bundle_secrets: Secrets that its bundles name, for store syncs.
+        inventories: ConfigMaps that store syncs write.
+    """
+
+    job_secrets: Collection[str] = ()
+    bundle_secrets: Collection[str] = ()
+    inventories: Collection[str] = ()
+
+
+def build_access(namespace: str, named: Named, families: Sequence[int] = (4,)) -> list[tuple[Kind, Obj]]:
     """Everything that a namespace needs before our programs run in it.
 
     Args:
         namespace: The namespace of the jobs or bundles.
-        secrets: Names of the Secrets that its unfinished jobs name; the agent may read these and no other.
+        named: What they may use in it.
         families: IP versions of the cluster's pods. Rules for others make some policy engines refuse all rules.
     """
     agent = [
         PolicyRule(apiGroups=[GROUP], resources=["generationjobs"], verbs=["get", "list", "watch"]),
         PolicyRule(apiGroups=[GROUP], resources=["generationjobs/status"], verbs=["patch"]),
         PolicyRule(apiGroups=["apps"], resources=["controllerrevisions"], verbs=["get"]),
+        *_by_name("secrets", named.job_secrets, "get"),
     ]
-    if secrets:  # a rule without names would allow all
-        names = sorted(secrets)
-        agent.append(PolicyRule(apiGroups=[""], resources=["secrets"], resourceNames=names, verbs=["get"]))
     sync = [
         PolicyRule(apiGroups=[GROUP], resources=["modelbundles"], verbs=["get", "list", "watch"]),
         PolicyRule(apiGroups=[GROUP], resources=["modelbundles/status"], verbs=["patch"]),
+        PolicyRule(apiGroups=[""], resources=["events"], verbs=["create"]),
+        *_by_name("secrets", named.bundle_secrets, "get"),
+        *_by_name("configmaps", named.inventories, "get", "patch"),
     ]
     return [
         *_program(namespace, AGENT, agent),
         *_program(namespace, SYNC, sync),
         (NETWORK_POLICY, _isolate(namespace, families)),
     ]
+
+
+def _by_name(resource: str, names: Collection[str], *verbs: str) -> list[PolicyRule]:
+    """A rule without names would allow all."""
+    if not names:
+        return []
+    return [PolicyRule(apiGroups=[""], resources=[resource], resourceNames=sorted(names), verbs=list(verbs))]
 
 
 def _program(namespace: str, name: str, rules: list[PolicyRule]) -> list[tuple[Kind, Obj]]:

@@ -34,11 +34,12 @@ from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 
 from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.meta import API_VERSION, GROUP, LABEL_POOL, LABEL_PROFILE
-from comfyard.controller.pools import Pool
+from comfyard.controller.pools import Node, Pool
 from comfyard.controller.resources.access import AGENT, COMPONENT_SERVER, labels
 from comfyard.controller.resources.restricted import TOKEN_MOUNT, container_security, pod_security, token_volume
 from comfyard.controller.settings import Settings
 from comfyard.kube.kinds import Obj
+from comfyard.store.layout import OWN
 
 AGENT_PORT = 8189
 COMFYUI_PORT = 8188
@@ -49,6 +50,7 @@ _WORK = "/comfyui"
 _RUN = "/comfyard/run"
 _RESULTS = "/results"
 _CONFIG = "/comfyard/config"
+_CUSTOM_NODES = "/comfyard/custom_nodes"
 _MODEL_PATHS = "extra_model_paths.yaml"
 _ANNOTATION_MODEL_PATHS = f"{GROUP}/extra-model-paths"
 
@@ -87,7 +89,7 @@ def build_server_pod(pool: Pool, profile: HardwareProfile, suffix: str, settings
             LABEL_POOL: pool.name,
             LABEL_PROFILE: pool.profile,
         },
-        annotations={**placement.annotations, _ANNOTATION_MODEL_PATHS: model_paths_yaml(pool.model_claims)},
+        annotations={**placement.annotations, _ANNOTATION_MODEL_PATHS: model_paths_yaml(pool)},
         ownerReferences=[
             OwnerReference(
                 apiVersion=API_VERSION,
@@ -118,15 +120,15 @@ def build_server_pod(pool: Pool, profile: HardwareProfile, suffix: str, settings
     return {"metadata": meta.to_dict(), "spec": spec.to_dict()}
 
 
-def model_paths_yaml(claims: tuple[str, ...]) -> str:
-    """The file for ComfyUI's --extra-model-paths-config: one section a claim. JSON is YAML."""
-    return json.dumps(
-        {
-            f"claim{index}": {"base_path": f"/models/{index}", **{folder: f"{folder}/" for folder in _MODEL_FOLDERS}}
-            for index, _ in enumerate(claims)
-        },
-        indent=1,
-    )
+def model_paths_yaml(pool: Pool) -> str:
+    """The file for ComfyUI's --extra-model-paths-config: one section a claim, one for custom nodes. JSON is YAML."""
+    sections: dict[str, dict[str, str]] = {
+        f"claim{index}": {"base_path": f"/models/{index}", **{folder: f"{folder}/" for folder in _MODEL_FOLDERS}}
+        for index, _ in enumerate(pool.model_claims)
+    }
+    if pool.nodes:
+        sections["nodes"] = {"custom_nodes": _CUSTOM_NODES}
+    return json.dumps(sections, indent=1)
 
 
 def _comfyui(pool: Pool, profile: HardwareProfile) -> Container:
@@ -165,7 +167,18 @@ def _comfyui(pool: Pool, profile: HardwareProfile) -> Container:
                 VolumeMount(name=f"models-{index}", mountPath=f"/models/{index}", readOnly=True)
                 for index, _ in enumerate(pool.model_claims)
             ),
+            *(_node_mount(pool, node) for node in pool.nodes),
         ],
+    )
+
+
+def _node_mount(pool: Pool, node: Node) -> VolumeMount:
+    """Where ComfyUI imports it from, as the store sync laid it down. Python can do without writing __pycache__."""
+    return VolumeMount(
+        name=f"models-{pool.model_claims.index(node.claim)}",
+        mountPath=f"{_CUSTOM_NODES}/{node.name}",
+        subPath=f"{OWN}/nodes/{node.commit}",
+        readOnly=True,
     )
 
 
