@@ -44,11 +44,15 @@ demo: cluster images ## a cluster, Comfyard in it, two pictures in demo-output/
 
 .PHONY: test
 test: lint cluster images ## everything: checks, unit tests, API server, cluster
-	$(VENV)/bin/pytest tests
+	$(VENV)/bin/pytest -n 2 --dist loadgroup tests
 
 .PHONY: bench
 bench: cluster images ## what design and docs promise, measured
 	@$(PY) -m hack.bench
+
+.PHONY: bench-store
+bench-store: venv ## downloads of models against curl, aria2 and huggingface_hub
+	@unshare --net $(PY) -m hack.bench.store
 
 # KUBE_CONTEXT=name IMAGE_REGISTRY=host/path: in a cluster of yours. CLUSTER=kind: in Docker. See docs/cluster.md.
 export KUBE_CONTEXT IMAGE_REGISTRY CLUSTER GPUS

@@ -69,10 +69,10 @@ class Cluster:
         return self.environment.audit_log.read_text()
 
     @contextlib.contextmanager
-    def reader(self, namespace: str, claim: str) -> Iterator[str]:
-        """A pod that has a claim mounted at /claim, read-only; yields its name and deletes it."""
+    def reader(self, namespace: str, claim: str, *, writes: bool = False) -> Iterator[str]:
+        """A pod that has a claim mounted at /claim, read-only unless it writes; yields its name and deletes it."""
         name = f"reader-{uuid.uuid4().hex[:6]}"
-        self.apply(json.dumps(_reader(name, claim, self.images["comfyard"])), namespace)
+        self.apply(json.dumps(_reader(name, claim, self.images["comfyard"], writes=writes)), namespace)
         try:
             self.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=60s", f"pod/{name}")
             yield name
@@ -95,13 +95,13 @@ def current_cluster(root: Path) -> Cluster:
     return Cluster(current_environment(), json.loads(images.read_text()), root)
 
 
-def _reader(name: str, claim: str, image: str) -> dict[str, Any]:
+def _reader(name: str, claim: str, image: str, *, writes: bool) -> dict[str, Any]:
     security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
     container = {
         "name": "reader",
         "image": image,
         "command": ["sleep", "600"],
-        "volumeMounts": [{"name": "claim", "mountPath": "/claim", "readOnly": True}],
+        "volumeMounts": [{"name": "claim", "mountPath": "/claim", "readOnly": not writes}],
         "securityContext": security,
     }
     user = {"runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}

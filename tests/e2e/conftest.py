@@ -1,17 +1,19 @@
 """The whole cluster, with the chart installed as a user would."""
 
+import contextlib
 import io
 import json
+import subprocess
 import tarfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from comfysim.checkpoint import write_checkpoint
+from comfysim.checkpoint import Checkpoint
 from hack.demo.cluster import Cluster, current_cluster
 
 ROOT = Path(__file__).parents[2]
@@ -45,18 +47,43 @@ def release(cluster: Cluster) -> Iterator[Cluster]:
         cluster.helm("uninstall", "comfyard", "--namespace", SYSTEM, "--wait")
 
 
+@contextlib.contextmanager
+def serve_models(cluster: Cluster, namespace: str, rate: str, **sizes: int) -> Iterator[dict[str, dict[str, Any]]]:
+    """A host of models in the cluster; yields source and SHA-256 of each file, for a bundle.
+
+    Args:
+        cluster: The cluster.
+        namespace: Of the host alone; it goes with it.
+        rate: Bytes per second of one connection, such as 10M.
+        **sizes: Bytes of each file, by its name without the extension.
+    """
+    manifest = (ROOT / "hack" / "demo" / "model-host.yaml").read_text().replace("comfyard-demo", namespace)
+    objects = list(yaml.safe_load_all(cluster.with_images(manifest)))
+    files = {name: Checkpoint(f"{name}.safetensors", size) for name, size in sizes.items()}
+    objects[1]["spec"]["template"]["spec"]["containers"][0]["args"] = [
+        *(argument for name, size in sizes.items() for argument in ("--file", f"{name}.safetensors={size}")),
+        *("--rate", rate, "--listen", "0.0.0.0", "--port", "8000"),
+    ]
+    cluster.apply(yaml.safe_dump_all(objects))
+    try:
+        cluster.kubectl("-n", namespace, "rollout", "status", "deployment/model-host", PULL)
+        yield {
+            name: {
+                "source": {"http": {"url": f"http://model-host.{namespace}/{name}.safetensors"}},
+                "sha256": file.sha256(),
+            }
+            for name, file in files.items()
+        }
+    finally:
+        cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
 @pytest.fixture(scope="session")
-def checkpoint(release: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def checkpoint(release: Cluster) -> Iterator[dict[str, Any]]:
     """A model that a bundle can fetch: its source and its SHA-256."""
-    manifest = (ROOT / "hack" / "demo" / "model-host.yaml").read_text().replace("comfyard-demo", HOST)
-    objects = list(yaml.safe_load_all(release.with_images(manifest)))
-    arguments = objects[1]["spec"]["template"]["spec"]["containers"][0]["args"]
-    arguments[1], arguments[3], arguments[5] = CHECKPOINT, str(CHECKPOINT_BYTES), "100M"
-    release.apply(yaml.safe_dump_all(objects))
-    release.kubectl("-n", HOST, "rollout", "status", "deployment/model-host", PULL)
-    sha256 = write_checkpoint(tmp_path_factory.mktemp("checkpoint") / CHECKPOINT, CHECKPOINT_BYTES)
-    yield {"source": {"http": {"url": f"http://model-host.{HOST}/{CHECKPOINT}"}}, "sha256": sha256}
-    release.kubectl("delete", "namespace", HOST, "--wait=false")
+    name = CHECKPOINT.removesuffix(".safetensors")
+    with serve_models(release, HOST, "100M", **{name: CHECKPOINT_BYTES}) as models:
+        yield models[name]
 
 
 class Studio:
@@ -94,8 +121,8 @@ class Studio:
         self.wait("Ready", "cmb/sd15")
         self.wait("Ready", "cwt/text-to-image")
 
-    def create_bundle(self, model: dict[str, Any]) -> None:
-        self.create("ModelBundle", "sd15", {"models": [{"path": f"checkpoints/{CHECKPOINT}", **model}]})
+    def create_bundle(self, model: dict[str, Any], name: str = "sd15", **spec: Any) -> None:
+        self.create("ModelBundle", name, {"models": [{"path": f"checkpoints/{CHECKPOINT}", **model}], **spec})
 
     def order(self, name: str, **spec: Any) -> None:
         whole = {
@@ -120,6 +147,24 @@ class Studio:
         assert job["status"]["state"] == "Complete", job["status"]["message"]
         return job
 
+    def wait_for_bytes(self, bundle: str, count: int) -> None:
+        """Until so many bytes of a bundle are on its claim."""
+        shown = "-o=jsonpath={.status.bytes.ready}{'\\n'}"
+        self._watch(lambda line: int(line or 0) >= count, "cmb", bundle, shown)
+
+    def wait_for_event(self, reason: str) -> str:
+        """Until an event of the namespace has a reason; returns its message."""
+        return self._watch(bool, "events", f"--field-selector=reason={reason}", "-o=jsonpath={.message}{'\\n'}")
+
+    def _watch(self, enough: Callable[[str], bool], *what: str) -> str:
+        command = self.cluster.environment.kubectl_command("-n", self.namespace, "get", "--watch", *what)
+        with subprocess.Popen(["timeout", "180", *command], stdout=subprocess.PIPE, text=True) as watch:
+            assert watch.stdout is not None
+            found = next((line.strip() for line in watch.stdout if enough(line.strip())), None)
+            watch.terminate()
+        assert found is not None, f"{' '.join(what)} never came to that"
+        return found
+
     def wait_running(self, name: str) -> None:
         """Until a server has shown progress on the job."""
         self.kubectl("wait", "--for=jsonpath={.status.state}=Running", PULL, f"cgj/{name}")
@@ -135,6 +180,11 @@ class Studio:
         """What the stand-in has executed, by its own record."""
         text = self.kubectl("exec", server, "-c", "comfyui", "--", "cat", RECORD)
         return [json.loads(line) for line in text.splitlines()]
+
+    def on_claim(self, claim: str, program: str) -> str:
+        """What a Python program prints in a pod that has a claim mounted at /claim."""
+        with self.cluster.reader(self.namespace, claim) as reader:
+            return self.kubectl("exec", reader, "--", "python", "-c", program)
 
     def files(self, claim: str) -> dict[str, bytes]:
         """Everything on a claim, read by a pod that mounts it."""
