@@ -16,7 +16,7 @@ from comfyard.store.lock import LockedError, hold
 from comfyard.store.retry import Backoff
 from comfyard.store.stop import Stop
 from comfyard.store.store import Store
-from comfyard.store.wants import Want
+from comfyard.store.wants import Stored, Want
 from tests.unit.store.downloads import tmpfs
 from tests.unit.store.source_server import Source, noise, sha256
 
@@ -115,13 +115,13 @@ async def test_sizes_are_known_while_files_wait(source: Source, store: Store, we
     fetcher = Fetcher(store, web, parallel=1, backoff=QUICK)
     watches = [Watch() for _ in range(3)]
     files = [noise(3_000_000 + number, seed=number) for number in range(3)]
-    urls = [source.serve(f"{number}", file, stalls=[1_000_000]) for number, file in enumerate(files)]
-    source.files["1"].stalls.clear()
-    source.files["2"].stalls.clear()
-    tasks = [
-        asyncio.create_task(fetcher.ensure(want(url, f"loras/{number}.gguf", file), watch))
-        for number, (url, file, watch) in enumerate(zip(urls, files, watches, strict=True))
-    ]
+    urls = [source.serve(f"{number}", file) for number, file in enumerate(files)]
+    source.files["0"].stalls.append(1_000_000)
+    tasks: list[asyncio.Task[Stored]] = []
+    for number, (url, file, watch) in enumerate(zip(urls, files, watches, strict=True)):
+        one = want(url, f"loras/{number}.gguf", file)
+        tasks.append(asyncio.create_task(fetcher.ensure(one, watch)))
+        await asyncio.to_thread(source.stalled.wait)  # the first one has the only slot before the others come
     for number in (1, 2):
         step = await watches[number].until(lambda step: step.progress.size)
         assert (step.stage, step.progress.size, step.progress.bytes) == ("Waiting", 3_000_000 + number, 0)
