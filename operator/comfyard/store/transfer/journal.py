@@ -23,6 +23,10 @@ DATA_SUFFIX = ".part"
 JOURNAL_SUFFIX = ".journal"
 
 _ROOM = 1024 * 1024
+_ONCE = 256 * 1024
+"""Bytes of one write. For larger ones kernels look for pieces of memory of that size, which can take ten times as long
+as writing."""
+
 _AT_RISK = 128 * 1024 * 1024
 """Bytes after which it is time for a checkpoint, whatever the clock says: so the disk works while the rest comes in."""
 
@@ -192,7 +196,7 @@ class Writer:
         """Write at an offset. Raises OSError."""
         view = memoryview(content)
         while view:
-            count = os.pwrite(self._descriptor, view, at)
+            count = os.pwrite(self._descriptor, view[:_ONCE], at)
             with self._writing:
                 self._written = intervals.with_added(self._written, at, at + count)
                 self._promise.written(count)

@@ -1,5 +1,6 @@
 """Having a file written by one or more threads: made durable, hashed and watched while it grows."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from comfyard.store.transfer.journal import Journal, Partial, Writer
 from comfyard.store.transfer.space import Space
 
 _LOOK_SECONDS = 0.05
+_AT_FIRST = 4
+_FAST = 100_000_000
+"""Bytes per second of each connection from which on more of them bring nothing but work for the processor."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Options:
         checkpoint_seconds: After how long what was written is made durable; a kill loses at most so much work. 0: at
             each write.
         batch: Bytes that are read and written at once by one connection, at most.
-        connections: How many parts of a file are fetched at once.
+        connections: How many parts of a file are fetched at once, at most; a fast source needs fewer.
         part: Bytes of the largest part; small files are cut into smaller ones, down to a quarter.
         hashed: Whether to hash. Without it the digests are empty, for measurements.
     """
@@ -117,13 +121,18 @@ class Receiver:
     ) -> None:
         try:
             with ThreadPoolExecutor(threads, "fetch") as pool:
-                running = {pool.submit(work, writer) for _ in range(threads)}
+                running = {pool.submit(work, writer) for _ in range(min(threads, _AT_FIRST))}
+                begun, began = len(running), time.monotonic()
                 try:
                     while running:
                         ended, running = wait(running, _LOOK_SECONDS, FIRST_EXCEPTION)
                         for future in ended:
                             future.result()
                         self._look(writer, trail)
+                        each = writer.received / (time.monotonic() - began) / begun
+                        if not ended and begun < threads and each < _FAST:
+                            running.add(pool.submit(work, writer))
+                            begun += 1
                 except BaseException:
                     stop.ask()
                     raise
