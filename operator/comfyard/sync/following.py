@@ -153,7 +153,7 @@ class Following:
         self._wanted = wanted_by(bundles.values(), self._on_claim.unknown, in_place)
         await self._worker.let_go(self._wanted)
         await self._packages.let_go(self._wanted)
-        gone, complete = await self._tidy.clear(self._wanted)
+        gone, complete = await self._tidy.clear(self._wanted, {sha256 for _, sha256 in self._there()})
         self._tidy_at = _NEVER if complete else time.monotonic() + _TIDY_AGAIN_SECONDS
         self._worker.take_on(self._wanted, {file for b in bundles.values() for file in in_place(b).files.items()})
         self._packages.take_on(self._wanted)
@@ -184,11 +184,15 @@ class Following:
 
     async def _collect(self) -> None:
         """Make room, when something was replaced or removed since it was made last."""
-        states = {want: self._worker.state_of(want) for want in (need.want for need in self._wanted.files.values())}
-        there = frozenset((want.path, state.sha256) for want, state in states.items() if state and state.sha256)
+        there = self._there()
         if self._collected != (there, self._wanted):
             await self._tidy.collect(self._wanted, {sha256 for _, sha256 in there})
             self._collected = (there, self._wanted)
+
+    def _there(self) -> frozenset[tuple[str, str]]:
+        """Path and SHA-256 of what is in place or on its way."""
+        states = {path: self._worker.state_of(need.want) for path, need in self._wanted.files.items()}
+        return frozenset((path, state.sha256) for path, state in states.items() if state and state.sha256)
 
     async def _wait(self, seconds: float) -> None:
         """Until something changes, or for so long: speed changes by time alone."""
