@@ -94,12 +94,12 @@ CLIENTS = (
 def main() -> None:
     """Measure, print, write the report."""
     packages.install(NEEDED)
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
     run("ip", "link", "set", "lo", "up")
     with tempfile.TemporaryDirectory(dir=MEMORY, prefix="comfyard-bench-") as folder, serving(Path(folder)):
         results = {link: measure(link, Path(folder)) for link in LINKS}
         disk = durable(Path(folder))
     figures = figures_of(results)
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(figures, indent=2) + "\n")
     show(results, figures, disk)
 
@@ -109,16 +109,10 @@ def serving(folder: Path) -> Iterator[None]:
     """A web server with one file a link, which also answers as Hugging Face does."""
     site = folder / "site"
     site.mkdir()
-    (site / "file").write_bytes(b"")
-    largest = max(link.mib for link in LINKS)
-    with (site / "file").open("wb") as file:
-        for _ in range(largest):
-            file.write(os.urandom(MIB))
-    for link in LINKS:
-        with (site / f"file-{link.mib}").open("wb") as file:
-            shutil.copyfileobj((site / "file").open("rb"), file, MIB)
-            file.truncate(link.mib * MIB)
-    (site / "file").unlink()
+    for mib in {link.mib for link in LINKS}:
+        with (site / f"file-{mib}").open("wb") as file:
+            for _ in range(mib):
+                file.write(os.urandom(MIB))
     config = folder / "nginx.conf"
     config.write_text(nginx_config(folder, site))
     process = subprocess.Popen(["nginx", "-c", str(config)], stderr=subprocess.DEVNULL)
@@ -135,7 +129,7 @@ def nginx_config(folder: Path, site: Path) -> str:
     """Two folders with the same files, and what a resolve address of a hub says besides."""
     temporary = "".join(f"  {kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi"))
     hub = f'add_header X-Repo-Commit {COMMIT}; add_header X-Linked-Etag "\\"{"e" * 64}\\"";'
-    resolve = f"location ~ ^/(fast|slow)/bench/model/resolve/{COMMIT}/(.*)$ {{ alias {site}/$2; {hub} }}"
+    resolve = f"bench/model/resolve/{COMMIT}/(.*)$"
     return f"""
 daemon off; master_process on; worker_processes 2; user root;
 pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -145,8 +139,8 @@ http {{
 {temporary}  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   server {{
     listen 127.0.0.1:{PORT};
-    location ~ ^/slow/bench/model/resolve/{COMMIT}/(.*)$ {{ alias {site}/$1; limit_rate 50m; {hub} }}
-    {resolve}
+    location ~ ^/fast/{resolve} {{ alias {site}/$1; {hub} }}
+    location ~ ^/slow/{resolve} {{ alias {site}/$1; limit_rate 50m; {hub} }}
     location /fast/ {{ alias {site}/; }}
     location /slow/ {{ alias {site}/; limit_rate 50m; }}
   }}
@@ -206,7 +200,7 @@ def digest(file: Path) -> str:
 
 def durable(folder: Path) -> float:
     """MB/s of ours over loopback to this checkout's disk, where what was received survives a crash."""
-    with tempfile.TemporaryDirectory(dir=REPORT.parent.parent) as disk:
+    with tempfile.TemporaryDirectory(dir=REPORT.parent) as disk:
         client = next(client for client in CLIENTS if client.name == OURS)
         expected = digest(folder / "site" / f"file-{LOOPBACK.mib}")
         return LOOPBACK.mib * MIB / fetch(LOOPBACK, client, Path(disk) / "target", expected).seconds / 1e6

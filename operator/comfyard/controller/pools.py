@@ -103,7 +103,7 @@ def observe_server(pod: Obj, job: tuple[str, str] | None, last_end: datetime | N
     """A Server from its pod, the job assigned to it, and the end of the last attempt on it."""
     labels = pod["metadata"].get("labels", {})
     ready = pods.is_ready(pod)
-    trouble = pods.trouble(pod)
+    trouble = None if ready else pods.trouble(pod)
     idle_since = None
     since = pods.ready_transition(pod)
     if ready and job is None and since:
@@ -119,5 +119,5 @@ def observe_server(pod: Obj, job: tuple[str, str] | None, last_end: datetime | N
         unready_since=None if ready else parse_time(since or pod["metadata"]["creationTimestamp"]),
         job=job,
         idle_since=idle_since,
-        trouble=None if ready or trouble is None else trouble.message,
+        trouble=trouble.message if trouble else None,
     )

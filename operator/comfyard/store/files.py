@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,6 +14,8 @@ FILE_MODE = 0o644
 """Servers read the models under another uid than the one that fetched them."""
 
 DIRECTORY_MODE = 0o755
+
+_PIECE = 1024 * 1024
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The volume is full, or its quota."""
@@ -92,6 +94,26 @@ def read_or_none(path: Path) -> bytes | None:
     with suppress(FileNotFoundError):
         return path.read_bytes()
     return None
+
+
+def read_through(file: Path, take: Callable[[memoryview], object], report: Callable[[int], None]) -> None:
+    """Read a file from start to end, through one buffer.
+
+    Args:
+        file: The file.
+        take: Given each piece, which is good until it returns.
+        report: Called with the bytes read so far after each piece; may raise to give up.
+
+    Raises:
+        OSError: It could not be read.
+    """
+    done = 0
+    buffer = memoryview(bytearray(_PIECE))
+    with file.open("rb", buffering=0) as opened:
+        while count := opened.readinto(buffer):
+            take(buffer[:count])
+            done += count
+            report(done)
 
 
 def make_directory(path: Path) -> None:

@@ -106,11 +106,6 @@ class Wanted:
     node_commits: frozenset[str] = frozenset()
     held: bool = False
 
-    def need_of(self, want: Want) -> Need | None:
-        """How to go about a file; None when nobody wants it any more."""
-        need = self.files.get(want.path)
-        return need if need and need.want == want else None
-
 
 @dataclass(frozen=True)
 class _Claimant:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-_PIECE = 1024 * 1024
+from comfyard.store.files import read_through
 
 
 def blake3_file(file: Path, report: Callable[[int], None]) -> str:
@@ -19,7 +19,9 @@ def blake3_file(file: Path, report: Callable[[int], None]) -> str:
     Raises:
         OSError: It could not be read.
     """
-    return _read(file, lambda _: None, report)
+    digest = blake3()
+    read_through(file, digest.update, report)
+    return digest.hexdigest()
 
 
 def copy_file(file: Path, copy: Path, report: Callable[[int], None]) -> str:
@@ -36,21 +38,14 @@ def copy_file(file: Path, copy: Path, report: Callable[[int], None]) -> str:
     Raises:
         OSError: It could not be read or written.
     """
+    digest = blake3()
     with copy.open("xb") as target:
-        digest = _read(file, target.write, report)
+
+        def take(piece: memoryview) -> None:
+            digest.update(piece)
+            target.write(piece)
+
+        read_through(file, take, report)
         target.flush()
         os.fsync(target.fileno())
-    return digest
-
-
-def _read(file: Path, take: Callable[[memoryview], object], report: Callable[[int], None]) -> str:
-    digest = blake3()
-    done = 0
-    buffer = memoryview(bytearray(_PIECE))
-    with file.open("rb", buffering=0) as opened:
-        while count := opened.readinto(buffer):
-            digest.update(buffer[:count])
-            take(buffer[:count])
-            done += count
-            report(done)
     return digest.hexdigest()

@@ -13,6 +13,8 @@ from typing import Self
 
 from blake3 import blake3
 
+from comfyard.store.files import read_through
+
 _PIECE = 1024 * 1024
 _LOOK_SECONDS = 0.2
 
@@ -131,11 +133,5 @@ def hash_file(path: Path, report: Callable[[int], None]) -> Digests:
         OSError: It could not be read.
     """
     hashers = _Hashers()
-    done = 0
-    with path.open("rb", buffering=0) as file:
-        buffer = memoryview(bytearray(_PIECE))
-        while count := file.readinto(buffer):
-            hashers.update(buffer[:count])
-            done += count
-            report(done)
+    read_through(path, hashers.update, report)
     return hashers.digests()

@@ -25,7 +25,7 @@ class Options:
     Attributes:
         checkpoint_seconds: After how long what was written is made durable; a kill loses at most so much work. 0: at
             each write.
-        batch: Bytes that are read and written at once by one connection, at most.
+        batch: Bytes that one connection takes at once, at most; how they are written is the journal's business.
         connections: How many parts of a file are fetched at once, at most; a fast source needs fewer.
         part: Bytes of the largest part; small files are cut into smaller ones, down to a quarter.
         hashed: Whether to hash. Without it the digests are empty, for measurements.
