@@ -141,8 +141,6 @@ class Partial:
                 promise,
             )
             try:
-                if journal.size and allocate(descriptor, journal.size):
-                    promise.kept()
                 yield writer
             except BaseException:
                 with suppress(OSError):  # it is the first error that counts
@@ -204,6 +202,12 @@ class Writer:
             view = view[count:]
         if not self._every:
             self.checkpoint()
+
+    def take_room(self) -> None:
+        """Have the volume set aside what the whole file needs, if it can and the size is known. Raises OSError."""
+        if self._journal.size and allocate(self._descriptor, self._journal.size):
+            with self._writing:
+                self._promise.kept()
 
     def checkpoint_if_due(self) -> None:
         """A checkpoint, if the last one is long enough ago or much has come since. Raises OSError."""

@@ -124,6 +124,7 @@ class Receiver:
                 running = {pool.submit(work, writer) for _ in range(min(threads, _AT_FIRST))}
                 begun, began = len(running), time.monotonic()
                 try:
+                    writer.take_room()  # beside the first bytes: memory, for one, takes its time
                     while running:
                         ended, running = wait(running, _LOOK_SECONDS, FIRST_EXCEPTION)
                         for future in ended:
