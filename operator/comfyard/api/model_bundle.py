@@ -224,6 +224,20 @@ class ModelBundleSpec(Model):
 
 ModelState = Literal["Pending", "Fetching", "Ready", "Failed"]
 
+ModelKind = Literal[
+    "Checkpoint",
+    "DiffusionModel",
+    "Vae",
+    "TextEncoder",
+    "ClipVision",
+    "Lora",
+    "ControlNet",
+    "Embedding",
+    "UpscaleModel",
+    "Unknown",
+]
+"""What a file is, for ComfyUI's loaders. Unknown: nothing certain can be said of it, which is no fault."""
+
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -239,6 +253,15 @@ class ModelStatus(Model):
     eta_seconds: Count | None = None
     reason: Annotated[str, Field(max_length=64)] = ""
     message: Text = ""
+    kind: ModelKind | None = Field(None, description="What the file is, by its header; unset before it is there.")
+    tensor_bytes: Count | None = Field(None, description="Of the weights in it, if it is a safetensors file.")
+    diffusion_bytes: Count | None = Field(
+        None,
+        description="Of a checkpoint's weights, those of its diffusion model: what sampling needs.",
+    )
+    dtype: Annotated[str, Field(max_length=16)] | None = Field(
+        None, description="The type that most bytes of its weights have: F16, BF16, F8_E4M3."
+    )
 
 
 class CustomNodeStatus(Model):

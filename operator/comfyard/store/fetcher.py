@@ -14,8 +14,8 @@ from comfyard.store.http.web import Web
 from comfyard.store.origin import Origin
 from comfyard.store.retry import Backoff
 from comfyard.store.sources import origin_of
-from comfyard.store.stop import Stop
 from comfyard.store.store import Store
+from comfyard.store.threads import ended, in_thread
 from comfyard.store.transfer.download import Progress, Report
 from comfyard.store.transfer.journal import Partial
 from comfyard.store.transfer.measure import measure
@@ -253,38 +253,7 @@ class _Following:
         self._observe(step)
 
 
-async def in_thread(work: Callable[[Stop], T]) -> T:
-    """Run what blocks in a thread. Cancelled, it asks the thread to stop and returns only when it has.
-
-    Raises:
-        Exception: What the work raises.
-    """
-    stop = Stop()
-    task = asyncio.ensure_future(asyncio.to_thread(work, stop))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        stop.ask()
-        with suppress(asyncio.CancelledError):  # asked again while it stops
-            await _ended(task)
-        raise
-
-
 async def _end(task: "asyncio.Task[Any] | None") -> None:
     if task:
         task.cancel()
-        await _ended(task)
-
-
-async def _ended(task: "asyncio.Future[Any]") -> None:
-    """Wait until it is over, and take no notice of how. Raises CancelledError, but not before."""
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            cancelled = True
-    if not task.cancelled():
-        task.exception()  # seen
-    if cancelled:
-        raise asyncio.CancelledError
+        await ended(task)

@@ -13,6 +13,7 @@ from comfyard.store.contents import pickles, upkeep
 from comfyard.store.contents.blobs import Held
 from comfyard.store.contents.checks import Judge, admit, check
 from comfyard.store.contents.copied import Copied
+from comfyard.store.contents.kinds import weights_of
 from comfyard.store.contents.linked import Linked
 from comfyard.store.contents.origins import Origins
 from comfyard.store.contents.reading import Reader
@@ -58,7 +59,7 @@ class Store:
             upkeep.clear(self.layout)
 
     def settle(self, want: Want, *, replace: bool = True) -> Stored | None:
-        """Put in place what is known to be there, at the cost of a few stats; None: it needs reading or fetching.
+        """Put in place what is known to be there: a few stats and its header. None: it needs reading or fetching.
 
         Args:
             want: The file.
@@ -209,13 +210,14 @@ class Store:
             return inventory.take(self.layout, self._tree, self._contents, wanted)
 
     def _publish(self, want: Want, held: Held, stop: Stop, *, replace: bool, judged: bool = False) -> Stored:
+        weights = weights_of(want.path, held.file)  # before it may be moved
         if not self._contents.is_placed(held, want.path):
             if not judged:  # it may have come in under another kind of name
                 check(want, held.file, stop)
             self._refuse_replacing(want, replace=replace)
             self._contents.place(held, want.path)
         self._partial(want).discard()
-        return Stored(held.sha256, held.found.st_size, held.verified)
+        return Stored(held.sha256, held.found.st_size, held.verified, weights)
 
     def _refuse_replacing(self, want: Want, *, replace: bool) -> None:
         """Raise InUseError if another content of ours is there, and must stay."""

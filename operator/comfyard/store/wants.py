@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from comfyard.api.model_bundle import Source
+from comfyard.store.contents.kinds import Weights
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class Stored:
         sha256: Its content.
         size: Its bytes.
         verified: When its content was read and found right.
+        weights: What its header tells.
     """
 
     sha256: str
     size: int
     verified: datetime
+    weights: Weights

@@ -12,10 +12,11 @@ from comfyard.kube.informer import Informer
 from comfyard.kube.kinds import MODEL_BUNDLE
 from comfyard.kube.protocol import KubeClient
 from comfyard.store.errors import NoSpaceError, PathConflictError, StoreError
-from comfyard.store.fetcher import Fetcher, in_thread
+from comfyard.store.fetcher import Fetcher
 from comfyard.store.http.web import Web
 from comfyard.store.nodes import NodeStore
 from comfyard.store.store import Store
+from comfyard.store.threads import in_thread
 from comfyard.sync import inventory
 from comfyard.sync.bundles import OnClaim
 from comfyard.sync.happenings import removed

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Collection
 
 from comfyard.store.errors import StoreError
-from comfyard.store.fetcher import in_thread
 from comfyard.store.nodes import NodeStore
 from comfyard.store.retry import Backoff
+from comfyard.store.threads import in_thread
 from comfyard.sync.states import NodeState, node_failed, node_suspended
 from comfyard.sync.wanted import NodeNeed, Wanted
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from comfyard.api.model_bundle import CustomNodeStatus, ModelState, ModelStatus
+from comfyard.store.contents.kinds import Weights
 from comfyard.store.errors import InUseError, NoSpaceError, StoreError
 from comfyard.store.fetcher import Step
 from comfyard.store.wants import Stored
@@ -29,6 +30,7 @@ class FileState:
         received: Bytes that came from the source, over all attempts; speed is made of it.
         verified: When the content that is there was read and found right.
         how: How it came into place.
+        weights: What its header tells, once it is there.
     """
 
     state: ModelState = "Pending"
@@ -40,6 +42,7 @@ class FileState:
     received: int = 0
     verified: datetime | None = None
     how: How = ""
+    weights: Weights | None = None
 
     @property
     def settled(self) -> bool:
@@ -61,6 +64,10 @@ class FileState:
             bytes=self.bytes,
             reason=self.reason,
             message=self.message[:_MESSAGE_BOUND],
+            kind=self.weights and self.weights.kind,
+            tensor_bytes=self.weights and self.weights.bytes,
+            diffusion_bytes=self.weights and self.weights.diffusion_bytes,
+            dtype=self.weights and self.weights.dtype,
         )
 
 
@@ -92,6 +99,7 @@ def in_place(stored: Stored, before: FileState | None, how: How = "") -> FileSta
         received=before.received if before else 0,
         verified=stored.verified,
         how=how,
+        weights=stored.weights,
     )
 
 

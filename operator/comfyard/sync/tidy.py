@@ -4,9 +4,9 @@ import logging
 from collections.abc import Collection
 
 from comfyard.store.errors import StoreError
-from comfyard.store.fetcher import in_thread
 from comfyard.store.nodes import NodeStore
 from comfyard.store.store import Store
+from comfyard.store.threads import in_thread
 from comfyard.sync.wanted import Removal, Wanted
 
 log = logging.getLogger(__name__)

@@ -13,13 +13,14 @@ from comfyard.controller.resources.access import SYNC
 from comfyard.store.lock import hold
 from tests.api.sync.harness import PATH, Bundles, Running, model
 from tests.unit.agent.harness import SECONDS, Cable, eventually
+from tests.unit.store.headers import LORA_KOHYA, model_file
 from tests.unit.store.source_server import Source, noise, safetensors, sha256
 
 pytestmark = pytest.mark.api
 
 
 async def test_what_bundles_want_is_there_and_reported(source: Source, bundles: Bundles, program: Running) -> None:
-    one, two = safetensors(200_000), safetensors(300_000, seed=1)
+    one, two = safetensors(200_000), model_file(*LORA_KOHYA, shape=(100, 500))
     await bundles.put("pinned", [model(source.serve("one", one), one)])
     await bundles.put("open", [model(source.serve("two", two), path="loras/two.safetensors")])
     await bundles.apply("elsewhere", [model(f"{source.base}/never")])
@@ -37,6 +38,9 @@ async def test_what_bundles_want_is_there_and_reported(source: Source, bundles: 
             "bytesPerSecond": 0,
             "reason": "",
             "message": "",
+            "kind": "Lora",
+            "tensorBytes": 300_000,
+            "dtype": "F16",
         }
     ]
     assert parse_time(status["verifiedTime"]) <= datetime.now(UTC)

@@ -10,12 +10,13 @@ import pytest
 
 from comfyard.api.model_bundle import Source as ApiSource
 from comfyard.store.errors import InUseError, NoSpaceError, NotFoundError, RateLimitedError, UnsupportedSourceError
-from comfyard.store.fetcher import Fetcher, Step, in_thread
+from comfyard.store.fetcher import Fetcher, Step
 from comfyard.store.http.web import Web
 from comfyard.store.lock import LockedError, hold
 from comfyard.store.retry import Backoff
 from comfyard.store.stop import Stop
 from comfyard.store.store import Store
+from comfyard.store.threads import in_thread
 from comfyard.store.wants import Stored, Want
 from tests.unit.store.downloads import tmpfs
 from tests.unit.store.source_server import Source, noise, sha256

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comfyard.store.contents.safetensors import check, is_safetensors
+from comfyard.store.contents.safetensors import is_safetensors, read
 from comfyard.store.errors import NotASafetensorsError
 from comfyard.store.retry import Backoff
 from comfyard.store.transfer.space import lacking
@@ -42,7 +42,7 @@ def tensor(first: int, last: int, dtype: str = "U8", shape: list[Any] | None = N
 
 
 def judge(content: bytes) -> None:
-    check(io.BytesIO(content), len(content))
+    read(io.BytesIO(content), len(content))
 
 
 @pytest.mark.parametrize(

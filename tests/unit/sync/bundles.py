@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from comfyard.api.model_bundle import ModelBundle
+from comfyard.store.contents.kinds import Weights
 from comfyard.store.wants import Stored
 
 A, B = "a" * 64, "b" * 64
@@ -18,6 +19,10 @@ def model(sha256: str | None = None, url: str = "http://h/x", path: str = PATH, 
 
 def node(name: str, commit: str, url: str = "http://git/x") -> dict[str, Any]:
     return {"name": name, "git": {"url": url, "commit": commit * 40}}
+
+
+WEIGHTS = Weights("Checkpoint", 90, 60, "F16")
+"""Of every file that is in place."""
 
 
 def ready(path: str = PATH, sha256: str = A) -> dict[str, Any]:
@@ -38,4 +43,4 @@ def bundle(name: str, *models: dict[str, Any], **more: Any) -> ModelBundle:
 
 
 def stored(sha256: str = A, size: int = 100, verified: datetime = NOW) -> Stored:
-    return Stored(sha256, size, verified)
+    return Stored(sha256, size, verified, WEIGHTS)

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
+from comfyard.store.contents.kinds import Weights
 from comfyard.store.errors import DigestMismatchError, NoSpaceError, RateLimitedError, VolumeError
 from comfyard.store.fetcher import Step
 from comfyard.store.transfer.download import Progress
 from comfyard.sync.states import FileState, NodeState, corrupted, failed, going_on, in_place, suspended
-from tests.unit.sync.bundles import NOW, A, B, stored
+from tests.unit.sync.bundles import NOW, WEIGHTS, A, B, stored
 
 FETCHING = FileState("Fetching", size=100, bytes=40, received=40)
 
@@ -30,7 +33,7 @@ def test_a_full_volume_is_a_failure_that_may_end_by_itself() -> None:
 
 def test_what_is_settled_and_what_is_busy() -> None:
     ready = in_place(stored(), FETCHING)
-    assert ready == FileState("Ready", sha256=A, size=100, bytes=100, received=40, verified=NOW)
+    assert ready == FileState("Ready", sha256=A, size=100, bytes=100, received=40, verified=NOW, weights=WEIGHTS)
     wrong = failed(DigestMismatchError(A, B), FETCHING)
     assert (wrong.state, wrong.reason, wrong.bytes) == ("Failed", "DigestMismatch", 0)
     paused = suspended(FETCHING)
@@ -47,6 +50,15 @@ def test_what_was_corrupted_is_said_to_be_until_it_is_whole_or_something_else_is
     assert corrupted(FileState(reason="Verifying")).reason == "Verifying"
     assert corrupted(FileState(reason="Unreachable")).reason == "Unreachable"
     assert corrupted(in_place(stored(), None)).reason == ""
+
+
+def test_what_a_file_is_is_said_of_what_is_there() -> None:
+    row = in_place(stored(), FETCHING).row("checkpoints/x")
+    assert (row.kind, row.tensor_bytes, row.diffusion_bytes, row.dtype) == ("Checkpoint", 90, 60, "F16")
+    for state in (FETCHING, suspended(in_place(stored(), None)), failed(DigestMismatchError(A, B), FETCHING)):
+        assert not {"kind", "tensorBytes", "diffusionBytes", "dtype"} & state.row("checkpoints/x").to_api().keys()
+    unknown = in_place(replace(stored(), weights=Weights()), None).row("upscale_models/x.pth").to_api()
+    assert (unknown["kind"], "tensorBytes" in unknown, "dtype" in unknown) == ("Unknown", False, False)
 
 
 def test_a_long_message_fits_its_field() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from comfyard.store.contents import pickles
-from comfyard.store.contents.safetensors import check_file, is_safetensors
+from comfyard.store.contents.safetensors import is_safetensors, read_file
 from comfyard.store.errors import DigestMismatchError, NotASafetensorsError, PickleRefusedError, SourceChangedError
 from comfyard.store.stop import Stop
 from comfyard.store.transfer.download import Downloaded
@@ -32,7 +32,7 @@ def check(want: Want, file: Path, stop: Stop) -> None:
         OSError: It could not be read.
     """
     if is_safetensors(want.path):
-        check_file(file)
+        read_file(file)
     elif pickles.is_pickle(want.path) or pickles.holds_pickle(file):
         _refuse_unless_vouched(want)
         pickles.scan(file, want.path, stop)

@@ -1,14 +1,14 @@
-"""Whether a file is built as safetensors says, from its header alone: microseconds, no tensor is read.
+"""What the header of a safetensors file says, and whether the file is built so: milliseconds, no tensor is read.
 
-It finds web pages saved as models, truncated files and broken headers. It cannot see wrong bytes inside tensors; only
-a digest does.
+The check finds web pages saved as models, truncated files and broken headers. It cannot see wrong bytes inside
+tensors; only a digest does.
 """
 
 import json
 import math
 import re
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from comfyard.store.errors import NotASafetensorsError
 
@@ -33,24 +33,39 @@ _BITS = {
 }
 
 
+class Tensor(NamedTuple):
+    """One tensor of a file.
+
+    Attributes:
+        dtype: Its type, as safetensors names it: F16, BF16, F8_E4M3.
+        first: Its first byte, behind the header.
+        end: The byte after its last one.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    first: int
+    end: int
+
+
 def is_safetensors(path: str) -> bool:
     """Whether the name promises safetensors."""
     return path.lower().endswith(SUFFIXES)
 
 
-def check_file(path: Path) -> None:
-    """Check a file.
+def read_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, by name.
 
     Raises:
         NotASafetensorsError: With what is wrong.
         OSError: It could not be read.
     """
     with path.open("rb") as file:
-        check(file, path.stat().st_size)
+        return read(file, path.stat().st_size)
 
 
-def check(file: BinaryIO, size: int) -> None:
-    """Check the start of a file of that size. Raises NotASafetensorsError."""
+def read(file: BinaryIO, size: int) -> dict[str, Tensor]:
+    """The tensors that the start of a file of that size tells of, by name. Raises NotASafetensorsError."""
     start = file.read(_LENGTH_BYTES)
     length = int.from_bytes(start, "little")
     if len(start) < _LENGTH_BYTES or length > min(size - _LENGTH_BYTES, _LARGEST_HEADER):
@@ -59,31 +74,32 @@ def check(file: BinaryIO, size: int) -> None:
     if not header.startswith(b"{"):
         raise _wrong("the header is not JSON")
     try:
-        tensors: dict[str, Any] = json.loads(header.decode(), object_pairs_hook=_no_duplicates)
+        entries: dict[str, Any] = json.loads(header.decode(), object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         raise _wrong(f"the header is broken: {str(error)[:100]}") from error
-    metadata = tensors.pop("__metadata__", {})
+    metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _wrong("its metadata is not made of texts")
-    ranges = sorted(_range_of(name, tensor) for name, tensor in tensors.items())
+    tensors = {name: _tensor(name, entry) for name, entry in entries.items()}
     end = 0
-    for first, last in ranges:
+    for first, last in sorted((tensor.first, tensor.end) for tensor in tensors.values()):
         if first != end:
             raise _wrong(f"bytes {min(first, end)} to {max(first, end)} belong to no tensor, or to two")
         end = last
     if end != size - _LENGTH_BYTES - length:
         raise _wrong(f"its tensors have {end} bytes, the file has {size - _LENGTH_BYTES - length} for them")
+    return tensors
 
 
-def _range_of(name: str, tensor: object) -> tuple[int, int]:
-    """First byte and the byte after the last one, checked against shape and type."""
-    match tensor:
+def _tensor(name: str, entry: object) -> Tensor:
+    """What the header says of a tensor; its bytes are checked against shape and type."""
+    match entry:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [first, last]}:
             whole = all(type(n) is int and 0 <= n <= _LARGEST_NUMBER for n in (*shape, first, last))
             if whole and len(shape) <= _MOST_DIMENSIONS and first <= last and _DTYPE.fullmatch(dtype):
                 bits = _BITS.get(dtype)  # a type newer than this list is no reason to refuse a model
                 if bits is None or 8 * (last - first) == bits * math.prod(shape):
-                    return first, last
+                    return Tensor(dtype, tuple(shape), first, last)
     raise _wrong(f"tensor {name[:80]!r} has a type, shape and offsets that do not fit")
 
 
