@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from comfyard.api.generation_job import GenerationJob
+from comfyard.api.generation_sweep import GenerationSweep
 from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.model_bundle import ModelBundle
 from comfyard.api.workflow_template import WorkflowTemplate
@@ -29,11 +30,23 @@ def graph() -> dict[str, Any]:
     return {
         "3": {
             "class_type": "KSampler",
-            "inputs": {"model": ["4", 0], "seed": "{{seed}}", "steps": "{{steps}}", "latent_image": ["5", 0]},
+            "inputs": {
+                "model": ["4", 0],
+                "positive": ["6", 0],
+                "negative": ["7", 0],
+                "latent_image": ["5", 0],
+                "seed": "{{seed}}",
+                "steps": "{{steps}}",
+                "cfg": 7.5,
+                "sampler_name": "euler",
+                "scheduler": "normal",
+                "denoise": 1,
+            },
         },
         "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd15.safetensors"}},
         "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
         "6": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["4", 1], "text": "{{prompt}}, sharp"}},
+        "7": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["4", 1], "text": "text, watermark"}},
         "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
         "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "out"}},
     }
@@ -117,13 +130,25 @@ def profile(
 def job(status: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None, **spec: Any) -> GenerationJob:
     return GenerationJob.model_validate(
         {
-            "metadata": meta("lighthouse", **(metadata or {})),
+            "metadata": meta(**{"name": "lighthouse", **(metadata or {})}),
             "spec": {
                 "template": {"name": "text-to-image"},
                 "profiles": ["l4"],
                 "parameters": {"prompt": "a lighthouse"},
                 **spec,
             },
+            "status": status or {"observedGeneration": -1},
+        }
+    )
+
+
+def sweep(status: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None, **spec: Any) -> GenerationSweep:
+    order = {"template": {"name": "text-to-image"}, "profiles": ["l4"], "parameters": {"prompt": "a lighthouse"}}
+    three = {} if "sets" in spec else {"matrix": [{"parameter": "steps", "values": [10, 20, 30]}]}
+    return GenerationSweep.model_validate(
+        {
+            "metadata": meta("styles", **(metadata or {})),
+            "spec": {"jobTemplate": {"spec": order}, **three, **spec},
             "status": status or {"observedGeneration": -1},
         }
     )

@@ -133,7 +133,7 @@ class PromptExecutor:
             return False
         values = {name: value for name, value in node["inputs"].items() if not is_link(value)}
         try:
-            return function(self.runtime.folders.get_annotated_filepath, values["image"])
+            return function(self.runtime.folders.get_annotated_filepath, **values)
         except Exception as error:  # noqa: BLE001 - a file that cannot be read is never the same
             log.warning("WARNING: %s", error)
             return f"changed {node_id} {time.time_ns()}"

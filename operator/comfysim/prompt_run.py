@@ -155,6 +155,9 @@ class PromptRun:
         name = self.prompt[node_id]["class_type"]
         function = NODES.functions.get(name)
         if self.runtime.catalog.classes[name].output_node:
+            if self.runtime.misbehaviour.take("block"):
+                self._block(node_id)
+                return NodeOutput()
             self.runtime.misbehaviour.strike("", None, (0, 0, 0), self.runtime.settings.vram_bytes)
         if function is None:
             raise NotExecutedByStandInError(
@@ -163,6 +166,20 @@ class PromptRun:
             )
         self.context.node_id = node_id
         return function(self.context, **inputs)
+
+    def _block(self, node_id: str) -> None:
+        """An error for the client that is none: it has no time, the history does not have it, and nothing ends."""
+        data = {
+            "node_id": node_id,
+            "node_type": self.prompt[node_id]["class_type"],
+            "executed": list(self.executed),
+            "exception_message": "Execution Blocked: comfysim was asked to",
+            "exception_type": "ExecutionBlocked",
+            "traceback": [],
+            "current_inputs": [],
+            "current_outputs": [],
+        }
+        self._to_client("execution_error", data)
 
     def _inputs(self, node_id: str) -> dict[str, Any]:
         node = self.prompt[node_id]

@@ -20,6 +20,7 @@ class Switches:
         oom_above: Pictures with more pixels than this run out of memory; a number up to 16384 is an edge, squared.
         error: Executions that fail with `error_text`.
         error_text: The message.
+        block: Output nodes that are not run, as behind an ExecutionBlocker: the prompt is a success without them.
         stuck: Executions that hang until the process ends; no interrupt helps.
         dead_worker: Executions that end the worker thread, leaving a server that answers but does nothing.
         crash: Executions that end the process.
@@ -36,6 +37,7 @@ class Switches:
     oom_above: int | None = None
     error: int = 0
     error_text: str = "comfysim: this node was asked to fail"
+    block: int = 0
     stuck: int = 0
     dead_worker: int = 0
     crash: int = 0

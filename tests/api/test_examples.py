@@ -7,8 +7,9 @@ import yaml
 
 from comfyard.api.model_bundle import ModelBundle
 from comfyard.api.workflow_template import WorkflowTemplate
+from comfyard.workflow.models import model_paths
 from comfyard.workflow.parameters import resolve
-from comfyard.workflow.templates import check_template, model_paths
+from comfyard.workflow.templates import check_template
 from tests.conftest import ROOT, Kubectl
 
 pytestmark = pytest.mark.api

@@ -79,6 +79,18 @@ async def test_a_finalizer_planned_from_an_old_version_is_refused(kube: Lightkub
         await kube.patch(GENERATION_JOB, "gone", namespace, free, version)
 
 
+async def test_a_deletion_planned_from_an_old_version_is_refused(kube: LightkubeClient, namespace: str) -> None:
+    made = (await kube.create(GENERATION_JOB, job(namespace)))["metadata"]
+    changed = (await kube.patch_status(GENERATION_JOB, "a", namespace, {"message": "changed"}))["metadata"]
+    with pytest.raises(errors.ConflictError):
+        await kube.delete(GENERATION_JOB, "a", namespace, uid=made["uid"], version=made["resourceVersion"])
+    with pytest.raises(errors.ConflictError):
+        await kube.delete(GENERATION_JOB, "a", namespace, uid="another", version=changed["resourceVersion"])
+    await kube.delete(GENERATION_JOB, "a", namespace, uid=made["uid"], version=changed["resourceVersion"])
+    with pytest.raises(errors.NotFoundError):
+        await kube.delete(GENERATION_JOB, "a", namespace, uid=made["uid"], version=changed["resourceVersion"])
+
+
 async def test_who_has_lost_the_assignment_cannot_write(kube: LightkubeClient, namespace: str) -> None:
     await kube.create(GENERATION_JOB, job(namespace))
     await kube.patch_status(GENERATION_JOB, "a", namespace, ASSIGNED)

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import time
-import uuid
 from contextlib import suppress
 
 from comfyard.agent.content import prompt_ids
 from comfyard.agent.files import folders, remove_folder
-from comfyard.agent.work import Steps, Surroundings, Work
+from comfyard.agent.inputs import is_uid
+from comfyard.agent.steps import Steps
+from comfyard.agent.surroundings import Surroundings
+from comfyard.agent.work import Work
 from comfyard.api.generation_job import Assignment, GenerationJob
 from comfyard.comfyui.stopping import stop_others
 from comfyard.kube.informer import Informer
@@ -75,6 +77,7 @@ class Dispatcher:
         while not self._draining.is_set():
             self._moved_at = time.monotonic()
             self._around.server.look()
+            self._around.leftovers.expire()
             if self._informer.synced.is_set():
                 jobs = self._jobs() if self.in_contact else []
                 clearing = clearing or asyncio.create_task(self._clear())
@@ -105,8 +108,9 @@ class Dispatcher:
             server.condemn()
             server.restart_if_condemned()
         uids = {job.metadata.uid for _, job in jobs}
+        self._around.inputs.clear(uids)
         for folder in folders(settings.output_directory):
-            if _is_uid(folder) and folder not in uids:
+            if is_uid(folder) and folder not in uids:
                 remove_folder(settings.output_directory, folder)
         self._cleared.end()
 
@@ -144,10 +148,3 @@ class Dispatcher:
             async with asyncio.timeout(seconds):
                 for work in self._works.values():
                     await work.wait()
-
-
-def _is_uid(name: str) -> bool:
-    try:
-        return str(uuid.UUID(name)) == name
-    except ValueError:
-        return False

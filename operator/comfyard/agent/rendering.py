@@ -1,8 +1,9 @@
 """One job on ComfyUI: into its queue, out of it, and what it has made into the place for results."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from types import MappingProxyType
 
 from comfyard.agent.content import EndedError
 from comfyard.agent.report import Ended
@@ -19,15 +20,27 @@ class Rendering:
     """The prompts of one attempt.
 
     Attributes:
-        made: What they have made.
+        key: The same for what renders the same.
+        made: What they have made, by index; at first what an earlier attempt has made and could not store.
+        prompts: Those that are rendered.
         results: Files that are stored, of complete indexes only.
     """
 
-    def __init__(self, server: Server, prompts: list[Prompt], storing: Storing, limits: Limits) -> None:
-        self.made: list[Success] = []
+    def __init__(
+        self,
+        server: Server,
+        prompts: Sequence[Prompt],
+        storing: Storing,
+        limits: Limits,
+        key: Hashable,
+        made: Mapping[int, Success] = MappingProxyType({}),
+    ) -> None:
+        self.key = key
+        self.made = dict(made)
+        self.prompts = [prompt for prompt in prompts if prompt.index not in made]
         self.results: list[Result] = []
         self._server = server
-        self._prompts = prompts
+        self._all = prompts
         self._storing = storing
         self._limits = limits
         self._tasks: list[asyncio.Task[list[Result]]] = []
@@ -36,8 +49,19 @@ class Rendering:
 
     @property
     def rendered(self) -> int:
-        """How many prompts have ended well."""
-        return len(self.made)
+        """How many prompts have been rendered."""
+        return len(self.made) - len(self._all) + len(self.prompts)
+
+    @property
+    def reused(self) -> bool:
+        """Whether ComfyUI had all that they have made in its cache."""
+        return all(success.reused for success in self.made.values())
+
+    @property
+    def unstored(self) -> dict[int, Success]:
+        """What was made and is not stored, by index."""
+        stored = {result.index for result in self.results}
+        return {index: success for index, success in self.made.items() if index not in stored}
 
     async def enqueue_early(self) -> None:
         """Queue everything behind what is being rendered, so that the GPU does not wait in between. Raises EndedError.
@@ -47,7 +71,7 @@ class Rendering:
         if not self._server.usable:
             return
         connection = self._server.feed.connections
-        failure = await enqueue(self._server.comfy, self._server.feed, self._prompts, self._limits)
+        failure = await enqueue(self._server.comfy, self._server.feed, self.prompts, self._limits)
         if failure is None:
             self._queued_at = connection
         elif failure.failure_class == "Invalid":
@@ -58,6 +82,9 @@ class Rendering:
 
         Storing begins as each prompt ends. The results of what is stored stay, however it ends.
         """
+        for prompt in self._all:
+            if prompt.index in self.made:
+                self._store(prompt)
         try:
             await self._render()
             self._quiet = True
@@ -77,34 +104,38 @@ class Rendering:
     async def _render(self) -> None:
         comfy, feed = self._server.comfy, self._server.feed
         if self._queued_at != feed.connections:
-            failure = await enqueue(comfy, feed, self._prompts, self._limits)
+            failure = await enqueue(comfy, feed, self.prompts, self._limits)
             if failure:
                 raise EndedError(_ended(failure))
-        by_id = {prompt.id: prompt for prompt in self._prompts}
-        async with aclosing(outcomes(comfy, feed, self._prompts, self._limits)) as ends:
+        by_id = {prompt.id: prompt for prompt in self.prompts}
+        async with aclosing(outcomes(comfy, feed, self.prompts, self._limits)) as ends:
             async for end in ends:
                 if isinstance(end, Failure):
                     await self._prepare_for_next(end)
                     raise EndedError(_ended(end))
-                self.made.append(end)
-                self._tasks.append(asyncio.create_task(self._storing.store(by_id[end.prompt_id], end)))
+                prompt = by_id[end.prompt_id]
+                self.made[prompt.index] = end
+                self._store(prompt)
                 for task in self._tasks:
                     if task.done():
                         task.result()  # what cannot be stored need not be rendered
 
+    def _store(self, prompt: Prompt) -> None:
+        self._tasks.append(asyncio.create_task(self._storing.store(prompt, self.made[prompt.index])))
+
     async def _prepare_for_next(self, failure: Failure) -> None:
         if failure.restart:
             self._server.condemn()
-        if failure.failure_class == "OutOfVRAM":
-            with suppress(ComfyError):  # the next try finds the memory empty
+        if failure.free:
+            with suppress(ComfyError):
                 await self._server.comfy.free()
 
     async def stop(self, seconds: float) -> None:
         """Have ComfyUI stop, unless it is done with everything."""
-        for prompt in self._prompts:
+        for prompt in self.prompts:
             self._server.feed.unfollow(prompt.id)
         if not self._quiet:
-            await self._server.stop([prompt.id for prompt in self._prompts], seconds)
+            await self._server.stop([prompt.id for prompt in self.prompts], seconds)
         self._quiet = True
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from comfyard.api.attempts import end_attempt, usage_after
 from comfyard.api.conditions import COMPLETE, ConditionSet, timestamp
-from comfyard.api.generation_job import Assignment, FailureClass, GenerationJob, Progress, Result
+from comfyard.api.generation_job import Assignment, FailureClass, GenerationJob, Progress, Receipt, Result
 from comfyard.comfyui.failure import MESSAGE_BOUND
 
 Operation = Mapping[str, Any]
@@ -16,6 +16,7 @@ MOST_RESULTS = 256
 """Entries that status.outputs may have."""
 
 _WHOLE = 100
+_OUR_RECEIPT = ("graph", "inputs", "server", "outputsReused")
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,15 @@ def progress_patch(assignment: Assignment, progress: Progress, message: str) -> 
 
 
 def complete_patch(
-    job: GenerationJob, assignment: Assignment, results: Sequence[Result], gpus: int, now: datetime
+    job: GenerationJob,
+    assignment: Assignment,
+    results: Sequence[Result],
+    gpus: int,
+    now: datetime,
+    *,
+    receipt: Receipt,
 ) -> list[Operation]:
-    """Everything is stored: results, conditions and the end of the assignment in one write."""
+    """Everything is stored: results, receipt, conditions and the end of the assignment in one write."""
     message = stored_message(results)
     conditions = ConditionSet(job.status.conditions, job.metadata.generation, now)
     conditions.ready("Complete", message)
@@ -58,6 +65,7 @@ def complete_patch(
         _set("message", message),
         _set("conditions", conditions.to_api()),
         _set("completionTime", timestamp(now)),
+        *_receipt(job, receipt),
         *_end(job, assignment, gpus, now, None),
     ]
 
@@ -83,6 +91,14 @@ def failure_patch(
         _set("progress", {}),  # so that there is one to remove: a patch that removes nothing is refused as a whole
         {"op": "remove", "path": "/status/progress"},
     ]
+
+
+def _receipt(job: GenerationJob, receipt: Receipt) -> list[Operation]:
+    """Our part of it: what the operator wrote when it assigned the job stays as it is."""
+    content = receipt.to_api()
+    if job.status.receipt is None:
+        return [_set("receipt", content)]
+    return [_set(f"receipt/{name}", content[name]) for name in _OUR_RECEIPT if name in content]
 
 
 def _end(job: GenerationJob, assignment: Assignment, gpus: int, now: datetime, ended: Ended | None) -> list[Operation]:

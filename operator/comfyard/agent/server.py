@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from comfyard.comfyui.answers import About
 from comfyard.comfyui.client import ComfyClient
 from comfyard.comfyui.errors import ComfyError
 from comfyard.comfyui.feed import Feed
@@ -17,7 +18,7 @@ from comfyard.comfyui.stopping import stop
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
-_NEEDED_CLASS = "KSampler"
+NEEDED_CLASS = "KSampler"
 """A core class. ComfyUI opens its port when all nodes are loaded, but one that failed to load is only a log line."""
 
 
@@ -34,6 +35,7 @@ class Server:
         self.feed = feed
         self._marker = run_directory / "restart"
         self._condemned: int | None = None
+        self._about: tuple[int, About] = (0, About())  # of the connection to the process that was asked
         with suppress(OSError):  # of an agent before us; if ComfyUI is still stuck, that will be found again
             self._marker.unlink(missing_ok=True)
 
@@ -81,14 +83,25 @@ class Server:
             self._condemned = None
             log.info("the stuck ComfyUI is gone")
 
+    async def about(self) -> About:
+        """What ComfyUI says of itself; asked once for each process, and nothing when it does not answer."""
+        connection = self.feed.connections
+        if self._about[0] != connection:
+            try:
+                self._about = (connection, await self.comfy.about())
+            except ComfyError as error:
+                log.warning("ComfyUI does not say what it is: %s", error)
+                return About()
+        return self._about[1]
+
     async def trouble(self) -> str:
         """Why ComfyUI cannot work; empty when it can."""
         if self._condemned is not None:
             return "ComfyUI is stuck and is being restarted"
         try:
             await self.comfy.queue_remaining()
-            if await self.comfy.object_info(_NEEDED_CLASS) is None:
-                return f"ComfyUI does not know the node class {_NEEDED_CLASS}"
+            if await self.comfy.object_info(NEEDED_CLASS) is None:
+                return f"ComfyUI does not know the node class {NEEDED_CLASS}"
         except ComfyError as error:
             return f"ComfyUI does not answer: {error}"
         return "" if self.feed.connected else "ComfyUI's events cannot be read yet"

@@ -15,14 +15,20 @@ class Settings(BaseSettings):
         server: The pod's name, which jobs are assigned to.
         gpus: How many this server has, for what a job has cost.
         comfyui_url: On loopback; ComfyUI knows no authentication.
+        image: Of ComfyUI's container, as its pod names it.
         output_directory: ComfyUI's, shared with it.
+        input_directory: Likewise.
+        inputs_directory: Where claims that jobs take inputs from are mounted, by name.
         results_directory: Where the claim for results is mounted.
         results_claim: Its name; empty when there is none.
+        node_report: The ConfigMap that this server's node classes are told in; empty: in none.
         run_directory: For marker files that probes and hooks of ComfyUI's container look for.
         stuck_seconds: Without any progress, before ComfyUI is taken for stuck.
         drain_seconds: That a running job is given after SIGTERM.
         lost_seconds: Without contact to the API server, before the work is stopped.
         store_seconds: That a file's storing is tried again for.
+        fetch_seconds: That an input's fetching is tried again for.
+        input_bytes: That an input may have.
         port: Of the probes.
     """
 
@@ -32,12 +38,18 @@ class Settings(BaseSettings):
     server: str
     gpus: Annotated[int, Field(ge=0)] = 0
     comfyui_url: str = "http://127.0.0.1:8188"
+    image: Annotated[str, Field(max_length=512)] = ""
     output_directory: Path = Path("/comfyui/output")
+    input_directory: Path = Path("/comfyui/input")
+    inputs_directory: Path = Path("/inputs")
     results_directory: Path = Path("/results")
     results_claim: str = ""
+    node_report: str = ""
     run_directory: Path = Path("/comfyard/run")
     stuck_seconds: Annotated[float, Field(gt=0)] = 300
     drain_seconds: Annotated[float, Field(ge=0)] = 15
     lost_seconds: Annotated[float, Field(gt=0)] = 30
     store_seconds: Annotated[float, Field(ge=0)] = 60
+    fetch_seconds: Annotated[float, Field(ge=0)] = 60
+    input_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     port: int = 8189

@@ -3,58 +3,30 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from comfyard.agent.content import Contents, EndedError, prompt_ids
-from comfyard.agent.files import remove_folder, remove_output
+from comfyard.agent.content import EndedError, file_types, prompt_ids, prompts_of
+from comfyard.agent.files import remove_folder
+from comfyard.agent.input_places import InputError
+from comfyard.agent.leftovers import remove_made
+from comfyard.agent.receipt import Render
 from comfyard.agent.rendering import Rendering
 from comfyard.agent.report import MOST_RESULTS, Ended, complete_patch, failure_patch
 from comfyard.agent.reporter import AssignmentLostError, write
-from comfyard.agent.server import Server
-from comfyard.agent.settings import Settings
+from comfyard.agent.steps import Steps
 from comfyard.agent.storing import Storing
+from comfyard.agent.surroundings import Surroundings
 from comfyard.agent.telling import Telling
-from comfyard.api.generation_job import Assignment, GenerationJob, Result
+from comfyard.api.generation_job import Assignment, GenerationJob, Receipt, Result
 from comfyard.comfyui.errors import ComfyError
-from comfyard.comfyui.execution import Limits
+from comfyard.comfyui.execution import Limits, Success
 from comfyard.kube.errors import ApiError, InvalidError
-from comfyard.kube.protocol import KubeClient
-from comfyard.workflow.prompts import Prompt
 
 log = logging.getLogger(__name__)
 
 _OBEY_SECONDS = 30
 _HAND_BACK_STOP_SECONDS = 5
 _PREPARE_AGAIN_SECONDS = 1
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What all works of a server share."""
-
-    settings: Settings
-    client: KubeClient
-    contents: Contents
-    server: Server
-
-
-class Steps:
-    """How far a work is with ComfyUI, for the works after it.
-
-    Attributes:
-        queued: Everything of it that ComfyUI will ever have is in the queue; the next may queue behind it.
-        left: ComfyUI has nothing of it any more; it is the next one's turn. Files may still be being stored.
-    """
-
-    def __init__(self) -> None:
-        self.queued = asyncio.Event()
-        self.left = asyncio.Event()
-
-    def end(self) -> None:
-        """ComfyUI has nothing of it, and will have nothing."""
-        self.queued.set()
-        self.left.set()
 
 
 class Work:
@@ -77,6 +49,7 @@ class Work:
         self._before = before
         self._attempt_number = len(job.status.attempts)
         self._rendering: Rendering | None = None
+        self._kept: dict[int, Success] = {}
         self._hand_back = ""
         self._forget = False
         self._task = asyncio.create_task(self._run(), name=job.metadata.name)
@@ -116,10 +89,14 @@ class Work:
             self._task.cancel()
 
     async def _run(self) -> None:
-        name = self._job.metadata.name
+        name, uid = self._job.metadata.name, self._job.metadata.uid
         log.info("job %s: assignment %s", name, self._assignment.id)
+        self._around.inputs.hold(uid)
         try:
-            await self._report(await self._attempt_or_hand_back())
+            outcome = await self._attempt_or_hand_back()
+            if isinstance(outcome, Ended) and outcome.failure_class == "OutputFailed":
+                self._keep()  # before it is told: the next attempt may begin at once
+            await self._report(outcome)
             self._forget = True
         except AssignmentLostError:
             log.info("job %s: the assignment was lost", name)
@@ -127,11 +104,14 @@ class Work:
         except ApiError:
             log.exception("job %s: nothing can be reported", name)
         finally:
+            self._around.inputs.release(uid)
             if self._forget:
                 self._clean_up()
+            else:
+                self._keep()
             self._around.server.restart_if_condemned()
 
-    async def _attempt_or_hand_back(self) -> Ended | None:
+    async def _attempt_or_hand_back(self) -> Ended | Receipt:
         try:
             return await self._attempt()
         except asyncio.CancelledError:
@@ -143,15 +123,16 @@ class Work:
         finally:
             self.steps.end()
 
-    async def _attempt(self) -> Ended | None:
-        """Render and store; None: everything is there. However it ends, ComfyUI has nothing of it any more."""
+    async def _attempt(self) -> Ended | Receipt:
+        """Render and store. However it ends, ComfyUI has nothing of it any more."""
         try:
-            prompts, storing = await self._prepare()
-            stuck = self._around.settings.stuck_seconds
-            limits = Limits(stuck_seconds=stuck, stop_seconds=min(_OBEY_SECONDS, stuck))
-            self._rendering = Rendering(self._around.server, prompts, storing, limits)
+            render, storing = await self._prepare()
+            self._rendering = self._begin(render, storing)
             await self._queue_up(self._rendering)
-            await self._render(self._rendering, prompts)
+            await self._render(self._rendering)
+            about = await self._around.server.about()
+            reused = self._rendering.reused and not self._job.status.outputs  # nobody knows how those were made
+            return render.receipt(self._job, self._around.settings.image, about, reused=reused)
         except EndedError as error:
             return error.ended
         except ComfyError as error:  # of a request that nobody else has judged
@@ -161,7 +142,6 @@ class Work:
             return Ended("NodeError", f"the agent failed: {type(error).__name__}: {error}")
         finally:
             await self._stop_comfyui()
-        return None
 
     async def _stop_comfyui(self) -> None:
         seconds = _HAND_BACK_STOP_SECONDS if self._hand_back else self._around.settings.stuck_seconds
@@ -170,21 +150,34 @@ class Work:
         else:  # nothing was begun here, but perhaps by an agent before us
             await self._around.server.stop(prompt_ids(self._job), seconds)
 
-    async def _prepare(self) -> tuple[list[Prompt], Storing]:
-        """Read what the job needs, while the one before is still being rendered."""
+    async def _prepare(self) -> tuple[Render, Storing]:
+        """Get what the job needs, while the one before is still being rendered."""
         contents = self._around.contents
         while True:
             try:
-                prompts, store = await contents.prompts(self._job), await contents.store(self._job)
-                return prompts, Storing(self._job, store, self._around.settings)
+                spec, store = await contents.template(self._job), await contents.store(self._job)
+                files = await self._around.inputs.fetch(self._job, file_types(spec))
+                render = Render(prompts_of(self._job, spec, files), files)
+                return render, Storing(self._job, store, self._around.settings)
+            except InputError as error:
+                raise EndedError(Ended("InputFailed", str(error))) from error
             except ApiError as error:
                 log.warning("job %s: %s", self._job.metadata.name, error)
             await asyncio.sleep(_PREPARE_AGAIN_SECONDS)
 
-    async def _render(self, rendering: Rendering, prompts: list[Prompt]) -> None:
+    def _begin(self, render: Render, storing: Storing) -> Rendering:
+        """All indexes but those whose files are recorded; what was made before is stored, not rendered again."""
+        stuck = self._around.settings.stuck_seconds
+        limits = Limits(stuck_seconds=stuck, stop_seconds=min(_OBEY_SECONDS, stuck))
+        stored = {result.index for result in self._job.status.outputs}
+        prompts = [prompt for prompt in render.prompts if prompt.index not in stored]
+        made = self._around.leftovers.take(self._job.metadata.uid, render.key)
+        return Rendering(self._around.server, prompts, storing, limits, render.key, made)
+
+    async def _render(self, rendering: Rendering) -> None:
         self.begun = True
         feed, name = self._around.server.feed, self._around.settings.server
-        teller = Telling(self._around.client, feed, name, prompts, lambda: rendering.rendered)
+        teller = Telling(self._around.client, feed, name, rendering.prompts, lambda: rendering.rendered)
         telling = asyncio.create_task(teller.run(lambda: self._job, self._assignment))
         try:
             await rendering.run(self.steps.left.set)
@@ -201,18 +194,18 @@ class Work:
             await steps.left.wait()
         await self._around.server.until_usable()
 
-    async def _report(self, ended: Ended | None) -> None:
+    async def _report(self, outcome: Ended | Receipt) -> None:
         job, now = self._job, datetime.now(UTC)
         gpus = self._around.settings.gpus
         results = self._results()
         if len(results) > MOST_RESULTS:
             text = f"{len(results)} files are more than the {MOST_RESULTS} of one job; order fewer at once"
-            ended, results = ended or Ended("Invalid", text), []
-        if ended is None:
-            patch = complete_patch(job, self._assignment, results, gpus, now)
+            outcome, results = outcome if isinstance(outcome, Ended) else Ended("Invalid", text), []
+        if isinstance(outcome, Receipt):
+            patch = complete_patch(job, self._assignment, results, gpus, now, receipt=outcome)
         else:
-            log.info("job %s: %s: %s", job.metadata.name, ended.failure_class, ended.message)
-            patch = failure_patch(job, self._assignment, ended, results, gpus, now)
+            log.info("job %s: %s: %s", job.metadata.name, outcome.failure_class, outcome.message)
+            patch = failure_patch(job, self._assignment, outcome, results, gpus, now)
         try:
             await write(self._around.client, job, patch)
         except InvalidError as error:
@@ -224,12 +217,16 @@ class Work:
         new = self._rendering.results if self._rendering else []
         return sorted([*self._job.status.outputs, *new], key=lambda result: result.index)
 
+    def _keep(self) -> None:
+        """What is made and not stored waits for the next attempt."""
+        if self._rendering:
+            self._kept = self._rendering.unstored
+            self._around.leftovers.keep(self._job.metadata.uid, self._rendering.key, self._kept)
+
     def _clean_up(self) -> None:
         """Delete ComfyUI's files of this attempt: they are stored, or nobody wants them any more."""
-        root = self._around.settings.output_directory
-        for success in self._rendering.made if self._rendering else []:
-            for files in success.files.values():
-                for file in files:
-                    remove_output(root, file)
-        for index in range(self._job.spec.count):
+        root, made = self._around.settings.output_directory, self._rendering.made if self._rendering else {}
+        for index in made.keys() - self._kept.keys():
+            remove_made(root, made[index])
+        for index in set(range(self._job.spec.count)) - self._kept.keys():
             remove_folder(root, f"{self._job.metadata.uid}/{self._attempt_number}-{index}")

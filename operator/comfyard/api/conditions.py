@@ -19,6 +19,8 @@ STALLED = "Stalled"
 COMPLETE = "Complete"
 FAILED = "Failed"
 SUSPENDED = "Suspended"
+FITS_MEMORY = "FitsMemory"
+"""False on a job that needs more VRAM than a GPU of its profile has: it runs, but slowly. kstatus does not read it."""
 
 MESSAGE_BOUND = 4096
 """Characters of a condition's message that are kept; metav1.Condition allows 32768, a person reads less."""

@@ -12,6 +12,7 @@ import yaml
 from pydantic.alias_generators import to_camel
 
 from comfyard.api.generation_job import GenerationJob
+from comfyard.api.generation_sweep import GenerationSweep
 from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.meta import CATEGORY, GROUP, VERSION, Model
 from comfyard.api.model_bundle import ModelBundle, Source
@@ -94,7 +95,12 @@ _TERMINAL = [
     },
 ]
 
+_ONE_OUTPUT = {"rule": _at_most_one("s3", "claim"), "message": "at most one of s3, claim must be set"}
+
+_ONE_INPUT = _exactly_one("source of the file", "url", "s3", "claim", "job")
+
 _RERUN = "is immutable: a job is one order, run once; create another job to run something else"
+_SWEEP_AGAIN = "is immutable: its jobs run once; create another sweep to run something else"
 
 DEFINITIONS: tuple[Definition, ...] = (
     Definition(
@@ -170,6 +176,8 @@ DEFINITIONS: tuple[Definition, ...] = (
             _column("Status", f"{_READY}.message"),
         ],
         rules={
+            "spec": [_exactly_one("source of the graph", "graph", "graphFrom")],
+            "spec.output": [_ONE_OUTPUT],
             "spec.parameters[]": [
                 {
                     "rule": "self.type != 'Choice' || (has(self.choices) && self.choices.size() > 0)",
@@ -179,6 +187,7 @@ DEFINITIONS: tuple[Definition, ...] = (
                     "rule": "!has(self.minimum) && !has(self.maximum) || self.type in ['Integer', 'Number']",
                     "message": "minimum and maximum are for Integer and Number",
                 },
+                {"rule": "!has(self.byTier) || self.type == 'Model'", "message": "byTier is for Model"},
             ],
         },
     ),
@@ -204,16 +213,45 @@ DEFINITIONS: tuple[Definition, ...] = (
                 # CEL does not see a key that was renamed in an object of unknown fields. It changes nothing: what is
                 # rendered was fixed in status.parameters when the job was accepted.
                 _unchanged("parameters", f"parameters {_RERUN}"),
+                _unchanged("inputs", f"inputs {_RERUN}"),
                 _unchanged("count", f"count {_RERUN}"),
                 _unchanged("backoffLimit", f"backoffLimit {_RERUN}"),
                 _unchanged("output", f"output {_RERUN}"),
             ],
-            "spec.output": [
-                {"rule": _at_most_one("s3", "claim"), "message": "at most one of s3, claim must be set"},
-            ],
+            "spec.inputs[]": [_ONE_INPUT],
+            "spec.output": [_ONE_OUTPUT],
             "status.conditions": _TERMINAL,
         },
         selectable=(".status.assignment.server", ".status.state", ".spec.template.name"),
+    ),
+    Definition(
+        model=GenerationSweep,
+        plural="generationsweeps",
+        short_name="cgs",
+        namespaced=True,
+        bounded_name=True,
+        columns=[
+            _column("State", f"{_READY}.reason"),
+            _column("Done", ".status.succeeded", "integer", about="Jobs that are Complete"),
+            _column("Of", ".status.total", "integer"),
+            _column("Active", ".status.active", "integer", about="Jobs that are there and not finished"),
+            _column("Failed", ".status.failed", "integer"),
+            _column("Template", ".spec.jobTemplate.spec.template.name", wide=True),
+            _AGE,
+            _column("Status", ".status.message"),
+        ],
+        rules={
+            "spec": [
+                _exactly_one("list of parameter sets", "matrix", "sets"),
+                _unchanged("jobTemplate", f"jobTemplate {_SWEEP_AGAIN}"),
+                # As with a job's parameters, a key of unknown fields that was renamed is not seen: status.digest tells.
+                _unchanged("matrix", f"matrix {_SWEEP_AGAIN}"),
+                _unchanged("sets", f"sets {_SWEEP_AGAIN}"),
+            ],
+            "spec.jobTemplate.spec.inputs[]": [_ONE_INPUT],
+            "spec.jobTemplate.spec.output": [_ONE_OUTPUT],
+            "status.conditions": _TERMINAL,
+        },
     ),
 )
 

@@ -6,12 +6,18 @@ from pydantic import Field
 
 from comfyard.api.conditions import Conditions
 from comfyard.api.meta import FreeForm, Model, Name, ObjectMeta, Text
+from comfyard.api.output import OutputStore
 
 ParameterName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 NodeId = Annotated[str, Field(min_length=1, max_length=63)]
 Anything = Annotated[Any, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 
-ParameterType = Literal["String", "Integer", "Number", "Boolean", "Seed", "Choice"]
+FileType = Literal["Image", "Mask", "Video", "Audio"]
+"""Parameters whose value is a file: a job gives it in spec.inputs."""
+
+ParameterType = Literal["String", "Integer", "Number", "Boolean", "Seed", "Choice", "Model", FileType]
+
+FileName = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class Target(Model):
@@ -19,6 +25,15 @@ class Target(Model):
 
     node: NodeId
     input: Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class ByTier(Model):
+    """A model file for each tier of hardware."""
+
+    high: FileName | None = Field(None, alias="High")
+    mid: FileName | None = Field(None, alias="Mid")
+    low: FileName | None = Field(None, alias="Low")
+    custom: FileName | None = Field(None, alias="Custom")
 
 
 class Parameter(Model):
@@ -36,6 +51,10 @@ class Parameter(Model):
         list[Annotated[str, Field(max_length=1024)]],
         Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = Field(default_factory=list, description="For Choice.")
+    by_tier: ByTier | None = Field(
+        None,
+        description="For Model: the file on profiles of that tier, in place of the default; a job may name another.",
+    )
     targets: Annotated[list[Target], Field(max_length=32)] = Field(
         default_factory=list, description="Inputs that take the value, besides the places where {{name}} stands."
     )
@@ -54,6 +73,19 @@ class Output(Model):
     node: NodeId
 
 
+class ConfigMapKey(Model):
+    """A key of a ConfigMap of the same namespace."""
+
+    name: Name
+    key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+
+
+class GraphSource(Model):
+    """Where a graph is kept that is not in the template itself."""
+
+    config_map_key_ref: ConfigMapKey
+
+
 class WorkflowTemplateSpec(Model):
     """A graph in ComfyUI's API format, what may be set in it, and what it needs."""
 
@@ -63,7 +95,10 @@ class WorkflowTemplateSpec(Model):
         list[Annotated[str, Field(min_length=1, max_length=63)]],
         Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = Field(default_factory=list)
-    graph: FreeForm = Field(description='ComfyUI\'s API format: {"3": {"class_type": ..., "inputs": {...}}, ...}.')
+    graph: FreeForm = Field(
+        default_factory=dict, description='ComfyUI\'s API format: {"3": {"class_type": ..., "inputs": {...}}, ...}.'
+    )
+    graph_from: GraphSource | None = Field(None, description="In place of graph; JSON in the same format.")
     bundles: Annotated[
         list[BundleReference],
         Field(
@@ -84,6 +119,7 @@ class WorkflowTemplateSpec(Model):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ]
+    output: OutputStore | None = Field(None, description="Where results of jobs go that do not say so themselves.")
 
 
 class ModelUse(Model):

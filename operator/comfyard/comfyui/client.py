@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from comfyard.comfyui.answers import HistoryEntry, Queue, parse_history, parse_queue
+from comfyard.comfyui.answers import About, HistoryEntry, Queue, parse_about, parse_history, parse_queue
 from comfyard.comfyui.errors import AnswerError, RefusedError, UnreachableError, UnserialisableError
 from comfyard.comfyui.refusal import describe_node_errors, describe_refusal
 
@@ -108,10 +108,14 @@ class ComfyClient:
         found = answer.get(class_type) if isinstance(answer, dict) else None
         return found if isinstance(found, dict) else None
 
-    async def system_stats(self) -> Mapping[str, Any]:
-        """Version, arguments, memory of the devices in bytes."""
-        answer = _json(_expect(await self._request("GET", "/system_stats")))
+    async def all_object_info(self) -> Mapping[str, Any]:
+        """What all node classes take and give, by name; 506 kB for ComfyUI's own, and a look at every model folder."""
+        answer = _json(_expect(await self._request("GET", "/object_info")))
         return answer if isinstance(answer, dict) else {}
+
+    async def about(self) -> About:
+        """Its version and its first device."""
+        return parse_about(_json(_expect(await self._request("GET", "/system_stats"))))
 
     async def _request(self, method: str, path: str, body: object = None) -> httpx2.Response:
         try:

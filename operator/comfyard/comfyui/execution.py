@@ -9,12 +9,13 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
-from comfyard.comfyui.answers import HistoryEntry, OutputFile, Queue
+from comfyard.comfyui.answers import HistoryEntry, OutputFile, OutputValue, Queue
 from comfyard.comfyui.client import ComfyClient
 from comfyard.comfyui.errors import AnswerError, ComfyError, RefusedError, UnreachableError, UnserialisableError
-from comfyard.comfyui.failure import Failure, fail, raised, refused, stored_nothing
+from comfyard.comfyui.failure import Failure, fail, foreign, raised, refused, stored_nothing
 from comfyard.comfyui.feed import Feed
 from comfyard.comfyui.stopping import stop
 
@@ -22,7 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class Submission(Protocol):
-    """One prompt: its canonical lower-case UUID, its graph, and the output nodes that must store files."""
+    """One prompt: its canonical lower-case UUID, its graph, the output nodes that must show something, and its folder.
+
+    The folder, below ComfyUI's output directory, is of this prompt alone: what lies in it is certain to be its own.
+    """
 
     @property
     def id(self) -> str: ...  # noqa: D102
@@ -32,6 +36,9 @@ class Submission(Protocol):
 
     @property
     def outputs(self) -> Mapping[str, str]: ...  # noqa: D102
+
+    @property
+    def prefix(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class Success:
-    """A prompt that has ended with all its results: files in ComfyUI's output directory by output node."""
+    """A prompt that has ended with all its results.
+
+    Attributes:
+        files: In ComfyUI's output directory, by output node.
+        values: What is no file, likewise; each output node has one or the other, or both.
+        reused: Only the output nodes were run: ComfyUI had everything else of an earlier prompt.
+    """
 
     prompt_id: str
     files: Mapping[str, tuple[OutputFile, ...]]
+    values: Mapping[str, tuple[OutputValue, ...]]
+    reused: bool
 
 
 async def enqueue(comfy: ComfyClient, feed: Feed, prompts: Sequence[Submission], limits: Limits) -> Failure | None:
@@ -205,10 +220,16 @@ def judge(prompt: Submission, entry: HistoryEntry) -> Success | Failure:
     files = {
         node: tuple(file for file in entry.files.get(node, ()) if file.folder == "output") for node in prompt.outputs
     }
-    missing = sorted(node for node, found in files.items() if not found)
+    values = {node: entry.values.get(node, ()) for node in prompt.outputs}
+    missing = sorted(node for node in prompt.outputs if not files[node] and not values[node])
     if missing:
         return stored_nothing(prompt.id, missing, prompt.graph, entry)
-    return Success(prompt.id, files)
+    for node in entry.cached & files.keys():
+        for file in files[node]:
+            if not PurePosixPath(file.subfolder, file.filename).is_relative_to(prompt.prefix):
+                return foreign(prompt.id, node, prompt.graph, file)
+    rest = prompt.graph.keys() - prompt.outputs.keys()
+    return Success(prompt.id, files, values, reused=bool(rest) and rest <= entry.cached)
 
 
 def _unusable(prompt_id: str, error: ComfyError) -> Failure:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from comfyard.api.attempts import OOM_KILLED
 from comfyard.kube.kinds import Obj
 
 _BAD_WAITING = frozenset(
@@ -44,6 +45,24 @@ def is_over(pod: Obj) -> bool:
 def is_deleting(pod: Obj) -> bool:
     """Whether it is on the way out."""
     return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def killed_for_memory(pod: Obj, container: str) -> str | None:
+    """When a container, present or former, was killed last as it took more memory than it may; None: it was not."""
+    for each in pod.get("status", {}).get("containerStatuses", []):
+        for state in (each.get("state", {}), each.get("lastState", {})):
+            ended = state.get("terminated") or {}
+            if each["name"] == container and ended.get("reason") == OOM_KILLED:
+                return str(ended["finishedAt"])
+    return None
+
+
+def image_of(pod: Obj, container: str) -> str:
+    """The image that a container runs, by digest as kubelet resolved it; empty while that is not known."""
+    for each in pod.get("status", {}).get("containerStatuses", []):
+        if each["name"] == container and "@" in each.get("imageID", ""):
+            return str(each["imageID"]).rpartition("://")[2]
+    return ""
 
 
 def trouble(pod: Obj) -> Trouble | None:

@@ -13,6 +13,9 @@ from comfyard.workflow.digest import digest
 
 _PROFILE_PART = 40
 
+COMFYUI = "comfyui"
+"""The container of a server pod that renders."""
+
 LOST_SECONDS = 20
 """A server that is not Ready for so long is lost. Longer than an agent's drain and its restart; shorter than the time
 after which an agent without the API server stops by itself, which only costs a second rendering, never a second result:
@@ -37,6 +40,7 @@ class Pool:
         shape: Digest of the profile's server, GPUs and placement: a changed profile makes new pools, and the servers of
             the old ones go when they are idle.
         nodes: Custom nodes, in order; each claim is one of model_claims.
+        input_claims: Mounted read-only for the agent to take inputs from, in order; results_claim is anyway.
     """
 
     namespace: str
@@ -45,13 +49,20 @@ class Pool:
     results_claim: str
     shape: str
     nodes: tuple[Node, ...] = ()
+    input_claims: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """A label value and the first part of its pods' names."""
         parts = [self.namespace, self.profile, self.model_claims, self.results_claim, self.shape]
-        key = digest([*parts, self.nodes] if self.nodes else parts)
+        more = [self.nodes, self.input_claims] if self.nodes or self.input_claims else []
+        key = digest([*parts, *more])
         return f"{self.profile[:_PROFILE_PART].rstrip('-.').replace('.', '-')}-{key[-8:]}"
+
+    @property
+    def packages(self) -> set[tuple[str, str]]:
+        """The custom nodes by folder and commit, whichever claim holds them."""
+        return {(node.name, node.commit) for node in self.nodes}
 
 
 def shape_of(profile: HardwareProfile) -> str:
@@ -72,6 +83,8 @@ class Server:
         job: The unfinished job that is assigned to it, as (namespace, name).
         idle_since: When it had nothing to do last; None while it starts or works.
         trouble: Why it does not start, if it says so.
+        killed_at: When its ComfyUI was killed for memory last.
+        image: Of its ComfyUI, by digest; empty while that is not known.
     """
 
     namespace: str
@@ -85,6 +98,8 @@ class Server:
     job: tuple[str, str] | None = None
     idle_since: datetime | None = None
     trouble: str | None = None
+    killed_at: datetime | None = None
+    image: str = ""
 
     @property
     def is_idle(self) -> bool:
@@ -120,4 +135,6 @@ def observe_server(pod: Obj, job: tuple[str, str] | None, last_end: datetime | N
         job=job,
         idle_since=idle_since,
         trouble=trouble.message if trouble else None,
+        killed_at=parse_time(killed) if (killed := pods.killed_for_memory(pod, COMFYUI)) else None,
+        image=pods.image_of(pod, COMFYUI),
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from comfyard.api.conditions import ConditionSet
+from comfyard.api.hardware_profile import ModelSelection
 from comfyard.api.model_bundle import CustomNodeStatus, ModelBundle, ModelStatus
 from comfyard.controller.pods import Trouble
 from comfyard.workflow.digest import digest
@@ -40,6 +41,15 @@ def is_reported(bundle: ModelBundle) -> bool:
         and {row.path for row in status.models} == {model.path for model in bundle.wanted_models()}
         and {row.name for row in status.custom_nodes} == {node.name for node in bundle.wanted_nodes()}
     )
+
+
+def has_all(bundle: ModelBundle, selection: ModelSelection) -> bool:
+    """Whether everything is there that hardware with this selection uses, whatever is missing for other hardware."""
+    if bundle.metadata.deletion_timestamp or not is_reported(bundle):
+        return False
+    there = {row.path for row in bundle.status.models if row.state == "Ready"}
+    wanted = {model.path for model in bundle.wanted_models() if selection.wants(model.tags)}
+    return wanted <= there and all(row.state == "Ready" for row in bundle.status.custom_nodes)
 
 
 def is_synced(bundle: ModelBundle) -> bool:

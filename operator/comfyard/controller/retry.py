@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from comfyard.api.attempts import parse_time
-from comfyard.api.generation_job import Attempt
+from comfyard.api.attempts import OOM_KILLED, parse_time
+from comfyard.api.generation_job import MOST_ATTEMPTS, Attempt
 
 LOST_LIMIT = 10
 """A lost server is not the job's fault and not counted, but a job that loses so many has something to do with it."""
@@ -16,10 +16,17 @@ _BACKOFF_CAP_SECONDS = 360
 
 @dataclass(frozen=True)
 class Again:
-    """Try (again), on the profile of that index, not before that time."""
+    """Try (again).
+
+    Attributes:
+        profile: On the profile of that index.
+        not_before: Not before that time.
+        server: On that server, if it is free: what the last attempt has rendered is in its cache, or its VRAM is free.
+    """
 
     profile: int = 0
     not_before: datetime | None = None
+    server: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,18 +45,30 @@ def after_attempts(attempts: Sequence[Attempt], profiles: int, backoff_limit: in
         profiles: How many profiles the job lists.
         backoff_limit: How many counted failures are tried again.
     """
+    if len(attempts) >= MOST_ATTEMPTS:
+        message = f"{len(attempts)} attempts are more than a status can tell of: {attempts[-1].message}"
+        return GiveUp("TooManyAttempts", message)
     failed = [a for a in attempts if a.outcome == "Failed"]
     if not failed:
         return Again()
-    counted = [a for a in failed if a.failure_class not in {"ServerLost", "OutOfVRAM"}]
+    counted = [a for a in failed if is_counted(a)]
     profile = sum(a.failure_class == "OutOfVRAM" for a in failed) // 2  # each profile gets a second try, models freed
     give_up = _reason_to_give_up(failed, counted, backoff_limit)
     if give_up:
         return give_up
+    last = failed[-1]
     if profile >= profiles:
-        message = f"out of VRAM on every profile of the job; add one with more memory: {failed[-1].message}"
+        message = f"out of VRAM on every profile of the job; add one with more memory: {last.message}"
         return GiveUp("OutOfVRAM", message)
-    return Again(profile, _not_before(failed[-1], len(counted)))
+    there = last.server if last.failure_class in {"OutputFailed", "OutOfVRAM"} else ""
+    return Again(profile, _not_before(last, len(counted)), there)
+
+
+def is_counted(attempt: Attempt) -> bool:
+    """Whether a failed attempt counts against backoffLimit: not what is no fault of the job, or leads elsewhere."""
+    if attempt.failure_class == "ServerLost":
+        return attempt.reason == OOM_KILLED
+    return attempt.failure_class != "OutOfVRAM"
 
 
 def _reason_to_give_up(failed: Sequence[Attempt], counted: Sequence[Attempt], backoff_limit: int) -> GiveUp | None:
@@ -70,7 +89,7 @@ def _reason_to_give_up(failed: Sequence[Attempt], counted: Sequence[Attempt], ba
 
 def _not_before(last: Attempt, counted: int) -> datetime | None:
     """10 s, 20 s, 40 s … up to 6 minutes after a counted failure, as Kubernetes' Job does; at once after others."""
-    if last.failure_class in {"ServerLost", "OutOfVRAM", "ServerStuck"}:
+    if last.failure_class == "ServerStuck" or not is_counted(last):
         return None
     seconds = min(_BACKOFF_CAP_SECONDS, _BACKOFF_BASE_SECONDS * 2 ** (counted - 1))
     return parse_time(last.end) + timedelta(seconds=seconds)

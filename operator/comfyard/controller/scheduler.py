@@ -14,12 +14,17 @@ JobKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class Demand:
-    """A job that could run at once, if there were a server."""
+    """A job that could run at once, if there were a server.
+
+    Attributes:
+        prefers: The name of the server of its pool that it is best run on.
+    """
 
     job: JobKey
     pool: Pool
     priority: int
     created: str
+    prefers: str = ""
 
     @property
     def order(self) -> tuple[int, str, JobKey]:
@@ -59,7 +64,7 @@ def schedule(
     total = Counter(s.profile for s in servers if not s.leaving)
     for demand in sorted(demands, key=lambda d: d.order):
         pool = demand.pool
-        server = free.take_idle(pool)
+        server = free.take_idle(pool, demand.prefers)
         if server:
             result.assign[demand.job] = server
             continue
@@ -93,18 +98,16 @@ class _Free:
         self.idle = {s.name: s for s in servers if s.is_idle}
         self._starting = {s.name: s for s in servers if not s.ready and not s.leaving and s.job is None}
 
-    def take_idle(self, pool: Pool) -> Server | None:
-        return self._take(self.idle, pool)
+    def take_idle(self, pool: Pool, prefers: str) -> Server | None:
+        return self._take(self.idle, pool, prefers)
 
     def take_starting(self, pool: Pool) -> Server | None:
         return self._take(self._starting, pool)
 
     @staticmethod
-    def _take(servers: dict[str, Server], pool: Pool) -> Server | None:
-        for name, server in servers.items():
-            if server.pool == pool.name and server.namespace == pool.namespace:
-                return servers.pop(name)
-        return None
+    def _take(servers: dict[str, Server], pool: Pool, prefers: str = "") -> Server | None:
+        fitting = [n for n, s in servers.items() if s.pool == pool.name and s.namespace == pool.namespace]
+        return servers.pop(prefers if prefers in fitting else fitting[0]) if fitting else None
 
     def yield_idle(self, pool: Pool, result: Schedule) -> bool:
         """Let an idle server of another pool of the same profile go, so that one for this pool may come."""

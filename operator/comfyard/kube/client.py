@@ -1,13 +1,14 @@
 """The KubeClient on lightkube."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, cast
 
 import httpx2
 import lightkube
+from httpx2.websockets import HTTPXWSException, WebSocketUpgradeError
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ApiError as LightkubeApiError
 from lightkube.core.exceptions import ConfigError
@@ -145,10 +146,18 @@ class LightkubeClient:
             lambda: self._client.create(_resource(kind).from_dict(whole), field_manager=self._manager)
         )
 
-    async def delete(self, kind: Kind, name: str, namespace: str = "") -> None:
+    async def delete(self, kind: Kind, name: str, namespace: str = "", *, uid: str = "", version: str = "") -> None:
         """See KubeClient."""
+        known = {key: value for key, value in (("uid", uid), ("resourceVersion", version)) if value}
+        requests = self._client._client  # noqa: SLF001 - lightkube's own delete sends no preconditions
+        params = {"propagationPolicy": CascadeType.BACKGROUND.value}
         with _own_errors():
-            await self._client.delete(_resource(kind), name, cascade=CascadeType.BACKGROUND, **_in(kind, namespace))
+            request = requests.prepare_request(
+                "delete", _resource(kind), name=name, params=params, **_in(kind, namespace)
+            )
+            request.data = {"preconditions": known} if known else None
+            answer = await requests.send(requests.build_adapter_request(request))
+            requests.handle_response("delete", answer, request)
 
     async def patch(self, kind: Kind, name: str, namespace: str, patch: Mapping[str, Any], version: str) -> Obj:
         """See KubeClient."""
@@ -167,6 +176,30 @@ class LightkubeClient:
     async def json_patch_status(self, kind: Kind, name: str, namespace: str, patch: JsonPatch) -> Obj:
         """See KubeClient."""
         return await self._patch(_resource(kind).Status, kind, name, namespace, list(patch), PatchType.JSON)
+
+    async def run_in_pod(self, pod: str, namespace: str, command: Sequence[str], stdout: BinaryIO) -> None:
+        """Run a command in the only container of a pod, as `kubectl exec` does.
+
+        Args:
+            pod: Its name.
+            namespace: Its namespace.
+            command: Program and arguments.
+            stdout: Takes what it prints.
+
+        Raises:
+            ApiError: It could not be run or has failed; the message is what it said on stderr.
+        """
+        try:
+            with _own_errors():
+                done = await self._client.exec(pod, namespace=namespace, command=command, stdout=stdout, stderr=True)
+        except WebSocketUpgradeError as error:
+            code = error.response.status_code
+            kind = _BY_CODE.get(code, errors.UnavailableError if code >= _SERVER_ERROR else errors.ApiError)
+            raise kind(f"cannot run a command in pod {pod}: HTTP {code}", code) from error
+        except HTTPXWSException as error:
+            raise errors.UnavailableError(f"{type(error).__name__} while a command ran in pod {pod}") from error
+        if done.exit_code:
+            raise errors.ApiError(f"{command[0]} in pod {pod} failed: {done.stderr.strip()}")
 
     async def _patch(
         self, resource: "type[Resource]", kind: Kind, name: str, namespace: str, body: object, how: PatchType

@@ -26,6 +26,7 @@ class Kind:
 
 
 GENERATION_JOB = Kind(GROUP, VERSION, "GenerationJob", "generationjobs")
+GENERATION_SWEEP = Kind(GROUP, VERSION, "GenerationSweep", "generationsweeps")
 WORKFLOW_TEMPLATE = Kind(GROUP, VERSION, "WorkflowTemplate", "workflowtemplates")
 MODEL_BUNDLE = Kind(GROUP, VERSION, "ModelBundle", "modelbundles")
 HARDWARE_PROFILE = Kind(GROUP, VERSION, "HardwareProfile", "hardwareprofiles", namespaced=False)

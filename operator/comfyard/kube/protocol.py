@@ -55,8 +55,11 @@ class KubeClient(Protocol):
     async def create(self, kind: Kind, obj: Obj) -> Obj:
         """Create. Raises ConflictError when it exists."""
 
-    async def delete(self, kind: Kind, name: str, namespace: str = "") -> None:
-        """Delete, dependents in the background. Raises NotFoundError."""
+    async def delete(self, kind: Kind, name: str, namespace: str = "", *, uid: str = "", version: str = "") -> None:
+        """Delete, dependents in the background. Raises NotFoundError.
+
+        With a uid or a resourceVersion it raises ConflictError when it is another object, or has changed since.
+        """
 
     async def patch(self, kind: Kind, name: str, namespace: str, patch: Mapping[str, Any], version: str) -> Obj:
         """Merge into the object outside of its status (RFC 7386: null removes, lists are replaced).

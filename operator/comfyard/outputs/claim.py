@@ -5,9 +5,9 @@ import errno
 import os
 import shutil
 import uuid
-from io import BufferedReader
 from pathlib import Path
 
+from comfyard.outputs.reading import Content
 from comfyard.outputs.store import OutputError
 
 _FILE_MODE = 0o644
@@ -25,7 +25,7 @@ class ClaimStore:
         self._claim = claim
         self._path = path
 
-    async def put(self, key: str, file: BufferedReader, content_type: str) -> str:
+    async def put(self, key: str, file: Content, content_type: str) -> str:
         """See ResultStore. A claim keeps no content types."""
         del content_type
         name = f"{self._path}/{key}" if self._path else key
@@ -35,7 +35,7 @@ class ClaimStore:
             raise self._explain(name, error) from error
         return f"claim://{self._claim}/{name}"
 
-    def _put(self, name: str, file: BufferedReader) -> None:
+    def _put(self, name: str, file: Content) -> None:
         target = self._directory / name
         _make_directories(self._directory, target.parent)
         if not target.parent.resolve().is_relative_to(self._directory.resolve()):

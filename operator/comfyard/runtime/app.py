@@ -11,24 +11,28 @@ from typing import Any
 import kopf
 
 from comfyard.api.meta import LABEL_MANAGED_BY, MANAGED_BY
+from comfyard.controller.resources.node_report import REPORT_LABELS
 from comfyard.controller.settings import Settings
 from comfyard.kube.client import LightkubeClient
 from comfyard.kube.errors import ApiError
 from comfyard.kube.kinds import (
+    CONFIG_MAP,
     CONTROLLER_REVISION,
     GENERATION_JOB,
+    GENERATION_SWEEP,
     HARDWARE_PROFILE,
     JOB,
     MODEL_BUNDLE,
+    NAMESPACE,
     PERSISTENT_VOLUME_CLAIM,
     POD,
     WORKFLOW_TEMPLATE,
     Kind,
     Obj,
 )
-from comfyard.runtime import bundles, reconcilers
-from comfyard.runtime.cache import Cache, key_of
-from comfyard.runtime.context import ACCESS, SCHEDULER, STORE, Context, Task
+from comfyard.runtime import bundles, jobs, node_reports, profiles, sweeps, templates
+from comfyard.runtime.cache import Cache
+from comfyard.runtime.context import ACCESS, NODE_REPORTS, REVISIONS, SCHEDULER, STORE, Context, Task
 from comfyard.runtime.routes import route
 from comfyard.runtime.servers import run_scheduler
 from comfyard.runtime.work_queue import WorkQueue
@@ -37,25 +41,39 @@ log = logging.getLogger(__name__)
 
 FIELD_MANAGER = "comfyard"
 
-_OWNED = (POD, JOB, CONTROLLER_REVISION)
+_OURS = {LABEL_MANAGED_BY: MANAGED_BY}
+_LABELS = {POD: _OURS, JOB: _OURS, CONTROLLER_REVISION: _OURS, CONFIG_MAP: REPORT_LABELS}
+"""What is followed of these kinds; of all others, everything is."""
+
 _WATCHED = (
     HARDWARE_PROFILE,
     MODEL_BUNDLE,
     WORKFLOW_TEMPLATE,
     GENERATION_JOB,
+    GENERATION_SWEEP,  # after the jobs: one that is gone from their LIST because it was counted is counted in this
     PERSISTENT_VOLUME_CLAIM,
-    *_OWNED,
+    NAMESPACE,
+    *_LABELS,
 )
 _WORKERS = 16
 _TOKEN_REREAD = timedelta(minutes=10)
-_PROFILE_SECONDS = 3.0
-"""Servers become busy and idle with every job; their counts in status are brought up to date this often."""
+_UNHURRIED_SECONDS = 3.0
+"""Servers become busy and idle with every job; their counts in status are brought up to date this often. So is what
+nobody waits for, and what many changes together give one reason for."""
+
+_SWEEP_SECONDS = 0.2
+"""Jobs of a sweep change many at a time, and all of them are counted at each look."""
+
+_UNHURRIED = frozenset({REVISIONS, NODE_REPORTS.what})
 
 _RECONCILERS: dict[str, Callable[[Context, str, str], Awaitable[None]]] = {
-    GENERATION_JOB.kind: reconcilers.reconcile_job,
-    WORKFLOW_TEMPLATE.kind: reconcilers.reconcile_template,
+    GENERATION_JOB.kind: jobs.reconcile_job,
+    WORKFLOW_TEMPLATE.kind: templates.reconcile_template,
+    REVISIONS: templates.reconcile_revisions,
+    NODE_REPORTS.what: node_reports.reconcile_node_reports,
     MODEL_BUNDLE.kind: bundles.reconcile_bundle,
-    HARDWARE_PROFILE.kind: reconcilers.reconcile_profile,
+    HARDWARE_PROFILE.kind: profiles.reconcile_profile,
+    GENERATION_SWEEP.kind: sweeps.reconcile_sweep,
     STORE: bundles.reconcile_store,
     ACCESS: lambda ctx, namespace, _name: ctx.ensure_access(namespace),
     SCHEDULER.what: lambda ctx, _namespace, _name: run_scheduler(ctx),
@@ -92,8 +110,7 @@ class Operator:
     async def resync(self) -> None:
         """Heal what watches have missed, and look at everything again."""
         for kind in _WATCHED:
-            labels = {LABEL_MANAGED_BY: MANAGED_BY} if kind in _OWNED else None
-            found = await self._client.list(kind, labels=labels)
+            found = await self._client.list(kind, labels=_LABELS.get(kind))
             self._ctx.cache.replace(kind, found.items, found.resource_version)
         self._ctx.forget_access()
         for namespace in {namespace for namespace, _ in self._ctx.cache.keys(POD)}:
@@ -115,20 +132,28 @@ class Operator:
     def observe(self, kind: Kind, event_type: str | None, obj: Obj) -> None:
         """Take in one event of a watch."""
         if event_type == "DELETED":
-            self._ctx.cache.remove(kind, key_of(obj))
+            self._ctx.cache.drop(kind, obj)
         else:
             self._ctx.cache.put(kind, obj)
         self._enqueue(kind, obj)
 
     def _enqueue(self, kind: Kind, obj: Obj) -> None:
         for task in route(self._ctx, kind, obj):
-            if task.what == HARDWARE_PROFILE.kind and kind is not HARDWARE_PROFILE:
-                self._ctx.queue.add_after(task, _PROFILE_SECONDS)
+            seconds = _pause(kind, task)
+            if seconds:
+                self._ctx.queue.add_after(task, seconds)
             else:
                 self._ctx.queue.add(task)
 
     async def _reconcile(self, task: Task) -> None:
         await _RECONCILERS[task.what](self._ctx, task.namespace, task.name)
+
+
+def _pause(kind: Kind, task: Task) -> float:
+    """Seconds to wait with what a change of that kind gives reason for."""
+    if task.what in _UNHURRIED or (task.what == HARDWARE_PROFILE.kind and kind is not HARDWARE_PROFILE):
+        return _UNHURRIED_SECONDS
+    return _SWEEP_SECONDS if task.what == GENERATION_SWEEP.kind and kind is GENERATION_JOB else 0
 
 
 def build_registry(operator: Operator) -> kopf.OperatorRegistry:
@@ -174,8 +199,9 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.chunk_size = 500
     settings.queueing.idle_timeout = 1
     settings.networking.request_timeout = 30
-    for kind in _OWNED:
-        settings.watching.label_selectors[kind.group, kind.version, kind.plural] = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+    for kind, labels in _LABELS.items():
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        settings.watching.label_selectors[kind.group, kind.version, kind.plural] = selector
 
 
 async def run(settings: Settings) -> int:

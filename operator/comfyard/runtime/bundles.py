@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 
-from comfyard.api.conditions import READY, is_true
 from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.meta import FINALIZER_STORE, LABEL_CLAIM
 from comfyard.api.model_bundle import ModelBundle
@@ -130,7 +129,7 @@ async def _write(ctx: Context, obj: Obj, bundle: ModelBundle, seen: bundles.Obse
         seen = dataclasses.replace(seen, used=_is_used(ctx, namespace, name))
         plan = bundles.plan(bundle, obj.get("status", {}), seen, ctx.settings, now())
         await ctx.write_status(MODEL_BUNDLE, obj, plan.status)
-        if is_true(bundle.status.conditions, READY) and not plan.ready:
+        if not plan.ready:  # what was planned with the files that it has had must be planned again
             for key in [key for key in ctx.runnable if key[0] == namespace]:
                 del ctx.runnable[key]
                 ctx.queue.add(Task(GENERATION_JOB.kind, *key))
@@ -158,20 +157,13 @@ async def reconcile_store(ctx: Context, namespace: str, claim: str) -> None:
     bound = [name_of(c) for c in ctx.cache.select(PERSISTENT_VOLUME_CLAIM, namespace) if claims.is_bound(c)]
     plan = stores.plan(pvc, here, job, bound, now())
     if plan.step is stores.Step.DELETE:
-        await _delete_job(ctx, namespace, sync_name(claim))
+        await ctx.delete(JOB, namespace, sync_name(claim))
     elif plan.step is stores.Step.CREATE and pvc:
         await _start(ctx, pvc, plan, here)
     elif job:
         await ctx.ensure_access(namespace)
     if plan.after is not None:
         ctx.queue.add_after(Task(STORE, namespace, claim), plan.after)
-
-
-async def _delete_job(ctx: Context, namespace: str, name: str) -> None:
-    try:
-        await ctx.client.delete(JOB, name, namespace)
-    except NotFoundError:
-        ctx.cache.remove(JOB, (namespace, name))
 
 
 async def _start(ctx: Context, claim: Obj, plan: stores.Plan, here: list[ModelBundle]) -> None:

@@ -6,19 +6,31 @@ server is not started twice and a job is not assigned twice. A LIST heals what a
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import TypeVar, cast
 
 from pydantic import ValidationError
 
-from comfyard.api.attempts import parse_time
 from comfyard.api.generation_job import GenerationJob
 from comfyard.api.meta import Model
-from comfyard.kube.kinds import GENERATION_JOB, MODEL_BUNDLE, Kind, Obj, name_of, namespace_of
+from comfyard.kube.kinds import (
+    CONFIG_MAP,
+    GENERATION_JOB,
+    MODEL_BUNDLE,
+    NAMESPACE,
+    Kind,
+    Obj,
+    name_of,
+    namespace_of,
+)
+from comfyard.runtime.job_index import JobIndex, SweepIndex
+from comfyard.runtime.reported_nodes import ReportedNodes
 
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Model)
+
+_OF_NAMESPACES = ("name", "annotations", "resourceVersion")
+"""What is kept of their metadata, and nothing else of them: there may be thousands."""
 
 Key = tuple[str, str]
 """Namespace and name; the namespace of a cluster-scoped object is empty."""
@@ -46,80 +58,41 @@ def parse(model: type[M], obj: Obj) -> M | None:
         return None
 
 
-class JobIndex:
-    """The questions that scheduling asks of all jobs, answered without reading them all.
-
-    Attributes:
-        unfinished: Jobs that are neither Complete nor Failed.
-        by_server: The job that is assigned to a server, by the server's namespace and name.
-        last_end: When the last attempt on a server ended.
-    """
-
-    def __init__(self) -> None:
-        self.unfinished: dict[Key, GenerationJob] = {}
-        self.by_server: dict[Key, Key] = {}
-        self.last_end: dict[Key, datetime] = {}
-        self._server_of: dict[Key, Key] = {}
-
-    def update(self, key: Key, obj: Obj | None) -> None:
-        """Take in one job, or its absence."""
-        self.unfinished.pop(key, None)
-        server = self._server_of.pop(key, None)
-        if server and self.by_server.get(server) == key:
-            del self.by_server[server]
-        if obj is None:
-            return
-        job = parse(GenerationJob, obj)
-        if job is None:
-            return
-        if job.status.attempts:
-            last = job.status.attempts[-1]
-            at, end = (key[0], last.server), parse_time(last.end)
-            self.last_end[at] = max(end, self.last_end.get(at, end))
-        if job.is_finished():
-            return
-        self.unfinished[key] = job
-        if job.status.assignment:
-            self._server_of[key] = (key[0], job.status.assignment.server)
-            self.by_server[self._server_of[key]] = key
-
-    def is_assigned(self, key: Key) -> bool:
-        """Whether a job has a server."""
-        return key in self._server_of
-
-    def assigned_revisions(self, namespace: str) -> set[str]:
-        """Names of the ControllerRevisions that jobs with a server were accepted with."""
-        templates = (self.unfinished[key].status.template for key in self._server_of if key[0] == namespace)
-        return {template.revision for template in templates if template}
-
-    def unassigned(self, namespace: str | None = None) -> Iterable[Key]:
-        """Unfinished jobs without a server, of one namespace or all."""
-        for key, job in self.unfinished.items():
-            if job.status.assignment is None and namespace in (None, key[0]):
-                yield key
-
-
 class Cache:
     """Objects by kind and key.
 
     Attributes:
         jobs: An index of the jobs.
+        sweeps: The jobs of sweeps.
         held: Bundles whose files stay as they are for jobs that use them (status.inUse).
+        nodes: What is in ConfigMaps, which are kept without it.
     """
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self._objects: dict[Kind, dict[Key, Obj]] = {kind: {} for kind in kinds}
         self._models: dict[tuple[Kind, Key], tuple[Obj, Model | None]] = {}
         self.jobs = JobIndex()
+        self.sweeps = SweepIndex()
         self.held: set[Key] = set()
+        self.nodes = ReportedNodes()
 
     def put(self, kind: Kind, obj: Obj) -> None:
         """Take in an object, unless a newer version of it is known."""
         known = self._objects[kind].get(key_of(obj))
         if known is not None and version_of(known) > version_of(obj):
             return
+        if kind is CONFIG_MAP:
+            obj = self.nodes.take(obj)
+        elif kind is NAMESPACE:
+            obj = {"metadata": {key: obj["metadata"][key] for key in _OF_NAMESPACES if key in obj["metadata"]}}
         self._objects[kind][key_of(obj)] = obj
         self._index(kind, key_of(obj), obj)
+
+    def drop(self, kind: Kind, obj: Obj) -> None:
+        """Take in that an object is gone, by what the API server said last of it; another of its name stays."""
+        known = self._objects[kind].get(key_of(obj))
+        if known is None or version_of(known) <= version_of(obj):
+            self.remove(kind, key_of(obj))
 
     def remove(self, kind: Kind, key: Key) -> None:
         """Forget an object."""
@@ -129,9 +102,12 @@ class Cache:
 
     def _index(self, kind: Kind, key: Key, obj: Obj | None) -> None:
         if kind is GENERATION_JOB:
-            self.jobs.update(key, obj)
+            self.jobs.update(key, parse(GenerationJob, obj) if obj else None)
+            self.sweeps.update(key, obj)
         elif kind is MODEL_BUNDLE:
             (self.held.add if obj and obj.get("status", {}).get("inUse") else self.held.discard)(key)
+        elif kind is CONFIG_MAP and obj is None:
+            self.nodes.forget(key)
 
     def replace(self, kind: Kind, items: Iterable[Obj], version: str) -> set[Key]:
         """Take in a LIST; returns the keys of objects that are gone. What is newer than the LIST stays."""

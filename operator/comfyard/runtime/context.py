@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from comfyard.api.generation_job import Receipt
 from comfyard.api.meta import MANAGED_BY
 from comfyard.controller.resources.access import Named, build_access
 from comfyard.controller.resources.claims import build_claim
@@ -16,9 +17,20 @@ from comfyard.controller.settings import Settings
 from comfyard.controller.status import merge_patch
 from comfyard.kube.errors import ApiError, ConflictError, ForbiddenError, InvalidError, NotFoundError
 from comfyard.kube.events import EventType, build_event
-from comfyard.kube.kinds import EVENT, MODEL_BUNDLE, PERSISTENT_VOLUME_CLAIM, Kind, Obj, name_of, namespace_of
+from comfyard.kube.kinds import (
+    CONFIG_MAP,
+    EVENT,
+    MODEL_BUNDLE,
+    PERSISTENT_VOLUME_CLAIM,
+    Kind,
+    Obj,
+    name_of,
+    namespace_of,
+)
 from comfyard.kube.protocol import KubeClient
 from comfyard.runtime.cache import Cache, Key
+from comfyard.runtime.graphs import Graphs
+from comfyard.runtime.job_secrets import job_secrets
 from comfyard.runtime.work_queue import WorkQueue
 from comfyard.workflow.digest import digest
 
@@ -35,6 +47,8 @@ class Task(NamedTuple):
 
 STORE = "Store"
 ACCESS = "Access"
+REVISIONS = "Revisions"
+NODE_REPORTS = Task("NodeReports", "", "")
 SCHEDULER = Task("Scheduler", "", "")
 
 
@@ -46,11 +60,13 @@ class Runnable:
         demand: What it asks of the scheduler.
         job: The object that the decision was made from.
         accepted: Its status as accepted, not written yet.
+        receipt: What is to be written with its assignment.
     """
 
     demand: Demand
     job: Obj
     accepted: dict[str, Any]
+    receipt: Receipt
 
 
 @dataclass(frozen=True)
@@ -60,10 +76,12 @@ class Refusal:
     Attributes:
         message: Its words, the same each time: every change of them is a write to all that wait for it.
         retry_at: When to ask again.
+        reason: One word in CamelCase, for a condition.
     """
 
     message: str
     retry_at: datetime
+    reason: str = "Refused"
 
 
 def now() -> datetime:
@@ -81,9 +99,14 @@ class Context:
 
     Attributes:
         runnable: Jobs that wait for the scheduler.
-        refused: Why something could not be made: servers by their pool's name, others by `refusal_key`.
+        refused: Why something could not be made: servers by their pool's name, jobs of a sweep by the `refusal_key` of
+            that, others by their own.
+        sweeps_written: When the status of a sweep was written last, by `time.monotonic()`.
         assigning: Held while jobs get servers, and while a bundle is judged that they may use: a bundle that was seen
             unused stays so until that is written, and no job that was ready with its old files runs afterwards.
+        graphs: What templates have in ConfigMaps.
+        server_keys: What the servers of each profile are, as far as their node classes go, when templates were last
+            looked at because of that.
     """
 
     def __init__(self, client: KubeClient, cache: Cache, settings: Settings) -> None:
@@ -92,8 +115,11 @@ class Context:
         self.settings = settings
         self.runnable: dict[Key, Runnable] = {}
         self.refused: dict[str, Refusal] = {}
+        self.sweeps_written: dict[Key, float] = {}
         self.assigning = asyncio.Lock()
         self.queue: WorkQueue[Task]
+        self.graphs = Graphs(client)
+        self.server_keys: dict[str, str] = {}
         self._access: dict[str, str] = {}
 
     async def write_status(self, kind: Kind, obj: Obj, after: Mapping[str, Any]) -> None:
@@ -133,6 +159,13 @@ class Context:
         self.cache.put(kind, made)
         return made
 
+    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        """Delete; that it is gone already is fine, and forgotten here."""
+        try:
+            await self.client.delete(kind, name, namespace)
+        except NotFoundError:
+            self.cache.remove(kind, (namespace, name))
+
     async def make(self, kind: Kind, obj: Obj, every: float) -> Obj | Refusal | None:
         """Create what may be refused. It is asked for again after so many seconds, not earlier.
 
@@ -160,7 +193,8 @@ class Context:
 
     async def ensure_access(self, namespace: str) -> None:
         """Apply what our programs need in a namespace, when it has changed since we applied it last."""
-        wanted = build_access(namespace, self._named(namespace), self.settings.ip_families())
+        families, image = self.settings.ip_families(), self.settings.image
+        wanted = build_access(namespace, self._named(namespace), families, image)
         key = digest([obj for _, obj in wanted])
         if self._access.get(namespace) == key:
             return
@@ -169,12 +203,13 @@ class Context:
         self._access[namespace] = key
 
     def _named(self, namespace: str) -> Named:
-        jobs = (job for (where, _), job in self.cache.jobs.unfinished.items() if where == namespace)
+        accepted = {key: runnable.accepted for key, runnable in self.runnable.items()}
         bundles = self.cache.select(MODEL_BUNDLE, namespace)
         return Named(
-            job_secrets={job.spec.output.s3.secret_ref.name for job in jobs if job.spec.output.s3},
+            job_secrets=job_secrets(self.cache, accepted, namespace),
             bundle_secrets={c["secretRef"]["name"] for b in bundles for c in b["spec"].get("credentials", [])},
             inventories={sync_name(claim) for b in bundles if (claim := b.get("status", {}).get("claimName"))},
+            node_reports={name for where, name in self.cache.keys(CONFIG_MAP) if where == namespace},
         )
 
     def forget_access(self) -> None:

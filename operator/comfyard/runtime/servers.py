@@ -11,7 +11,7 @@ from comfyard.api.conditions import timestamp
 from comfyard.api.generation_job import GenerationJob
 from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.meta import LABEL_COMPONENT
-from comfyard.controller import jobs
+from comfyard.controller.job_status import assigned, waiting
 from comfyard.controller.pools import Pool, Server, observe_server
 from comfyard.controller.resources.access import COMPONENT_SERVER
 from comfyard.controller.resources.server_pod import build_server_pod
@@ -20,6 +20,7 @@ from comfyard.kube.errors import ApiError, ConflictError, NotFoundError
 from comfyard.kube.kinds import GENERATION_JOB, HARDWARE_PROFILE, POD
 from comfyard.runtime.cache import Key, key_of
 from comfyard.runtime.context import SCHEDULER, Context, Refusal, Runnable, Task, now
+from comfyard.runtime.node_reports import ensure_report
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,12 @@ def observe_servers(ctx: Context) -> dict[Key, Server]:
         key_of(pod): observe_server(pod, index.by_server.get(key_of(pod)), index.last_end.get(key_of(pod)))
         for pod in found
     }
+
+
+def observe_one(ctx: Context, key: Key) -> Server | None:
+    """One server pod, if it is there."""
+    pod, index = ctx.cache.get(POD, *key), ctx.cache.jobs
+    return observe_server(pod, index.by_server.get(key), index.last_end.get(key)) if pod else None
 
 
 async def run_scheduler(ctx: Context) -> None:
@@ -66,14 +73,14 @@ async def run_scheduler(ctx: Context) -> None:
 async def _assign(ctx: Context, key: Key, runnable: Runnable, server: Server) -> None:
     job = GenerationJob.model_validate(runnable.job)
     ctx.runnable.pop(key, None)
-    await _write(ctx, key, runnable, jobs.assign(job, runnable.accepted, server, now()))
+    await _write(ctx, key, runnable, assigned(job, runnable.accepted, runnable.receipt, server, now()))
 
 
 async def _wait(ctx: Context, key: Key, runnable: Runnable, message: str) -> None:
     refused = ctx.refused.get(runnable.demand.pool.name)
     text = f"{message}: {refused.message}" if refused else message
     job = GenerationJob.model_validate(runnable.job)
-    status = jobs.waiting(job, runnable.accepted, "Queued", "WaitingForServer", text, now())
+    status = waiting(job, runnable.accepted, "Queued", "WaitingForServer", text, now())
     await _write(ctx, key, runnable, status)
 
 
@@ -103,6 +110,7 @@ async def _grow(ctx: Context, pool: Pool, profile: HardwareProfile) -> None:
         return
     suffix = "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))
     try:
+        await ensure_report(ctx, pool, profile)
         await ctx.ensure_access(pool.namespace)
         if pool.results_claim:
             await ctx.ensure_results_claim(pool.namespace, pool.results_claim)

@@ -10,13 +10,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from comfyard.workflow.findings import Finding, Place, error
+
 Graph = Mapping[str, Any]
 Link = tuple[str, int]
 
 MAX_GRAPH_BYTES = 100_000
 """kubectl and Argo CD keep a copy of what was applied in an annotation; all together may hold 262,144 bytes."""
 
-_LINK_LENGTH = 2
+_EXPORT = "export it from ComfyUI with Workflow > Export (API), or run `comfyard convert` on what it saves"
 
 
 @cache
@@ -35,31 +37,46 @@ def as_link(value: object) -> Link | None:
             return None
 
 
-def check_graph(graph: Graph) -> list[str]:
-    """What is wrong with the graph's shape, each with the node and the fix; empty when nothing is."""
+def check_graph(graph: Graph, at: Place = ("spec", "graph")) -> list[Finding]:
+    """What is wrong with the graph's shape, each with the node and the fix; empty when nothing is.
+
+    Args:
+        graph: Anything that should be a graph.
+        at: Its place.
+    """
     if not graph:
-        return ["the graph is empty: export it from ComfyUI with Workflow > Export (API)"]
-    if isinstance(graph.get("nodes"), list):
-        return ["the graph is in the format of ComfyUI's editor, not the API's: export it with Workflow > Export (API)"]
+        return [error(at, f"the graph is empty: {_EXPORT}")]
+    if is_editors_format(graph):
+        return [error(at, f"the graph is in the format of ComfyUI's editor, not the API's: {_EXPORT}")]
     size = len(json.dumps(graph, separators=(",", ":")))
     if size > MAX_GRAPH_BYTES:
-        return [f"the graph has {size} bytes of JSON, more than the {MAX_GRAPH_BYTES} that an object may carry"]
-    return [problem for node_id, node in graph.items() for problem in _check_node(graph, node_id, node)]
+        limit = f"more than the {MAX_GRAPH_BYTES} that an object may carry"
+        return [error(at, f"the graph has {size} bytes of JSON, {limit}; cut it down")]
+    return [problem for node_id, node in graph.items() for problem in _check_node(graph, node_id, node, at)]
 
 
-def _check_node(graph: Graph, node_id: str, node: object) -> Iterable[str]:
+def is_editors_format(graph: Graph) -> bool:
+    """Whether it is what ComfyUI's editor saves: nodes in a list, with places and sizes."""
+    return isinstance(graph.get("nodes"), list)
+
+
+def _check_node(graph: Graph, node_id: str, node: object, at: Place) -> Iterable[Finding]:
+    place = (*at, node_id)
     if not isinstance(node, Mapping):
-        yield f"node {node_id}: must be an object with class_type and inputs"
+        yield error(place, f"node {node_id}: must be an object with class_type and inputs")
         return
     if not isinstance(node.get("class_type"), str) or not node["class_type"]:
-        yield f"node {node_id}: class_type must name a node class"
+        yield error(place, f"node {node_id}: class_type must name a node class")
+    elif "{{" in node["class_type"]:
+        yield error((*place, "class_type"), f"node {node_id}: class_type cannot be a parameter; only inputs can")
     if not isinstance(node.get("inputs"), Mapping):
-        yield f"node {node_id}: inputs must be an object, {{}} if it has none"
+        yield error(place, f"node {node_id}: inputs must be an object, {{}} if it has none")
         return
     for name, value in node["inputs"].items():
         link = as_link(value)
         if link and link[0] not in graph:
-            yield f"node {node_id}: input {name} is linked to node {link[0]}, which is not there"
+            message = f"node {node_id}: input {name} is linked to node {link[0]}, which is not there"
+            yield error((*place, "inputs", name), message)
 
 
 def node_classes(graph: Graph) -> list[str]:
@@ -85,20 +102,3 @@ def prune(graph: Graph, outputs: Iterable[str]) -> dict[str, Any]:
     """The part of the graph that the outputs need."""
     needed = ancestors(graph, outputs)
     return {node_id: node for node_id, node in graph.items() if node_id in needed}
-
-
-def model_files(graph: Graph) -> list[tuple[str, str]]:
-    """(folder, file name) of every model that a core loader names with a literal, sorted, each once.
-
-    Folders are those of ComfyUI; files of `input` are not models. A name with a placeholder is not known yet.
-    """
-    known = node_facts()["_file_inputs"]
-    found = {
-        (folders[0], value)
-        for node in graph.values()
-        for name, value in node["inputs"].items()
-        if isinstance(value, str) and "{{" not in value
-        for folders in [known.get(f"{node['class_type']}.{name}", ["input"])]
-        if folders[0] != "input"
-    }
-    return sorted(found)

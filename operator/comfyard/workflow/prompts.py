@@ -8,7 +8,8 @@ from typing import Any
 
 from comfyard.api.workflow_template import WorkflowTemplateSpec
 from comfyard.workflow.graph import prune
-from comfyard.workflow.parameters import MAX_SEED, substitute
+from comfyard.workflow.landings import substitute
+from comfyard.workflow.parameters import MAX_SEED
 
 PREFIX_INPUT = "filename_prefix"
 

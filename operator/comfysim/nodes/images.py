@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -19,8 +18,6 @@ from comfysim.nodes.registry import NODES, NodeContext, NodeOutput
 from comfysim.nodes.values import Images, Mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from comfysim.json_types import Json
 
 RESAMPLING = {
@@ -154,20 +151,20 @@ def load_image(ctx: NodeContext, image: str) -> NodeOutput:
     return NodeOutput((Images((picture.convert("RGB"),)), Mask(mask)))
 
 
-def load_image_is_changed(path_of: Callable[[str], str], image: str) -> str:
-    """Gives LoadImage's extra cache key, so that an overwritten upload runs anew.
-
-    Args:
-        path_of: Resolves names.
-        image: The node's input.
-
-    Returns:
-        The file's hash.
-    """
-    return hashlib.sha256(Path(path_of(image)).read_bytes()).hexdigest()
+@NODES.node("LoadImageMask")
+def load_image_mask(ctx: NodeContext, image: str, channel: str) -> NodeOutput:
+    """Reads one channel of a picture; a missing alpha channel is an empty mask."""
+    with Image.open(ctx.runtime.folders.get_annotated_filepath(image)) as file:
+        picture = ImageOps.exif_transpose(file).convert("RGBA")
+    mask = picture.getchannel(channel[0].upper())
+    return NodeOutput((Mask(ImageOps.invert(mask) if channel == "alpha" else mask),))
 
 
-NODES.is_changed["LoadImage"] = load_image_is_changed
+@NODES.node("MaskToImage")
+def mask_to_image(ctx: NodeContext, mask: Mask) -> NodeOutput:
+    """Makes a grey picture of a mask."""
+    del ctx
+    return NodeOutput((Images((mask.picture.convert("RGB"),)),))
 
 
 @NODES.node("ImageScale")

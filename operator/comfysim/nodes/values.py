@@ -86,9 +86,23 @@ class Images:
 
 @dataclass(frozen=True)
 class Mask:
-    """What LoadImage gives as its second output."""
+    """One channel."""
 
     picture: Image.Image
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film as it came."""
+
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound as it came."""
+
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)

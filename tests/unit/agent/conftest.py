@@ -26,7 +26,7 @@ async def agent(
     """An agent that is not started yet, with the rights that the operator gives it."""
     await give_access(kube, namespace)
     kubeconfig = kubeconfig_for(control_plane, kubectl, namespace, tmp_path)
-    agent = Agent(tmp_path, kubeconfig, namespace, sim.url, sim.output)
+    agent = Agent(tmp_path, kubeconfig, namespace, sim.url, sim.base)
     yield agent
     agent.close()
 

@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -26,11 +27,12 @@ from comfyard.runtime.context import now
 from comfyard.workflow.prompts import prompt_id
 from hack.cluster.control_plane import ControlPlane
 from tests.conftest import Kubectl
-from tests.unit.comfysim.harness import Sim, popen, sd15
+from tests.unit.comfysim.harness import Sim, node, popen, sd15
 
 SECONDS = 40.0
 SERVER = "l4-pool-7xk2p"
 CLAIM = "results"
+IMAGE = "ghcr.io/example/comfyui:0.3.64"
 
 
 def free_port() -> int:
@@ -60,6 +62,49 @@ def template_spec(batch: int) -> dict[str, Any]:
     }
 
 
+def photo_spec() -> dict[str, Any]:
+    """A picture from a picture; the mask is saved beside it."""
+    spec = template_spec(1)
+    spec["graph"] |= {
+        "5": node("VAEEncode", pixels=["20", 0], vae=["4", 2]),
+        "20": node("LoadImage", image="{{photo}}"),
+        "21": node("LoadImageMask", image="placeholder.png", channel="red"),
+        "22": node("MaskToImage", mask=["21", 0]),
+        "23": node("SaveImage", images=["22", 0], filename_prefix="mask"),
+    }
+    spec["parameters"] += [
+        {"name": "photo", "type": "Image", "required": True},
+        {"name": "shape", "type": "Mask", "required": True, "targets": [{"node": "21", "input": "image"}]},
+    ]
+    spec["outputs"].append({"name": "mask", "node": "23"})
+    return spec
+
+
+def media_spec() -> dict[str, Any]:
+    """A film, a sound, a moving picture, a latent and a text."""
+    spec = template_spec(2)
+    how = {"fps": 8.0, "lossless": True, "quality": 80, "method": "fastest"}
+    spec["graph"] |= {
+        "9": node("SaveAnimatedWEBP", images=["8", 0], filename_prefix="moving", **how),
+        "10": node("SaveLatent", samples=["3", 0], filename_prefix="latent"),
+        "11": node("PreviewAny", source="{{prompt}}"),
+        "12": node("LoadVideo", file="{{film}}"),
+        "13": node("SaveVideo", video=["12", 0], filename_prefix="film", format="auto", codec="auto"),
+        "14": node("LoadAudio", audio="{{song}}"),
+        "15": node("SaveAudio", audio=["14", 0], filename_prefix="song"),
+    }
+    spec["parameters"] += [{"name": "film", "type": "Video"}, {"name": "song", "type": "Audio"}]
+    names = {"moving": "9", "latent": "10", "text": "11", "film": "13", "song": "15"}
+    spec["outputs"] = [{"name": name, "node": node_id} for name, node_id in names.items()]
+    return spec
+
+
+def templates() -> dict[str, dict[str, Any]]:
+    """By revision."""
+    made = {"t-1": template_spec(1), "t-batch": template_spec(3), "t-many": template_spec(130)}
+    return made | {"t-photo": photo_spec(), "t-media": media_spec()}
+
+
 @dataclass
 class Agent:
     """`comfyard agent`, which may be killed and started again."""
@@ -68,7 +113,7 @@ class Agent:
     kubeconfig: Path
     namespace: str
     comfyui_url: str
-    output: Path
+    comfyui: Path
     more: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -81,17 +126,25 @@ class Agent:
     def run(self) -> Path:
         return self.folder / "run"
 
+    @property
+    def claims(self) -> Path:
+        """Where claims for inputs are mounted."""
+        return self.folder / "claims"
+
     def start(self, **more: str) -> None:
         """Start it; `more` are settings without their prefix."""
         self.more |= more
-        for path in (self.results, self.run):
+        for path in (self.results, self.run, self.claims):
             path.mkdir(exist_ok=True)
         settings = {
             "NAMESPACE": self.namespace,
             "SERVER": SERVER,
             "GPUS": "2",
             "COMFYUI_URL": self.comfyui_url,
-            "OUTPUT_DIRECTORY": str(self.output),
+            "IMAGE": IMAGE,
+            "OUTPUT_DIRECTORY": str(self.comfyui / "output"),
+            "INPUT_DIRECTORY": str(self.comfyui / "input"),
+            "INPUTS_DIRECTORY": str(self.claims),
             "RESULTS_DIRECTORY": str(self.results),
             "RESULTS_CLAIM": CLAIM,
             "RUN_DIRECTORY": str(self.run),
@@ -171,8 +224,8 @@ class Studio:
         self.informer = Informer(kube, GENERATION_JOB, namespace)
 
     async def prepare(self) -> None:
-        for name, batch in (("t-1", 1), ("t-batch", 3), ("t-many", 130)):
-            data = {"spec": template_spec(batch)}
+        for name, spec in templates().items():
+            data = {"spec": spec}
             meta = {"name": name, "namespace": self.namespace}
             await self.kube.create(CONTROLLER_REVISION, {"metadata": meta, "data": data, "revision": 1})
 
@@ -184,6 +237,7 @@ class Studio:
         revision: str = "t-1",
         server: str = SERVER,
         stored: Sequence[int] = (),
+        status: Mapping[str, Any] = MappingProxyType({}),
         **spec: Any,
     ) -> str:
         """Create a job and assign it, as the operator does; returns its uid."""
@@ -191,20 +245,34 @@ class Studio:
         whole = {"template": {"name": "t"}, "profiles": ["l4"], **spec}
         made = await self.kube.create(GENERATION_JOB, {"metadata": meta, "spec": whole})
         about = {"name": "image", "uri": "claim://x/y", "sha256": "a" * 64, "bytes": 1, "contentType": "image/png"}
-        status = {
+        accepted = {
             "template": {"revision": revision, "digest": f"sha256:{revision}"},
             "parameters": {"prompt": prompt, "steps": steps},
             "seed": "18446744073709551614",
             "usage": {"queuedSeconds": 3},
             "outputs": [{**about, "index": index} for index in stored],
+            **({"output": spec["output"]} if "output" in spec else {}),
+            **status,
         }
-        await self.kube.patch_status(GENERATION_JOB, name, self.namespace, status)
+        await self.kube.patch_status(GENERATION_JOB, name, self.namespace, accepted)
         await self.assign(name, server)
         return str(made["metadata"]["uid"])
 
     async def assign(self, name: str = "lighthouse", server: str = SERVER) -> None:
         assignment = {"id": str(uuid.uuid4()), "server": server, "profile": "l4", "time": timestamp(now())}
         status = {"state": "Assigned", "assignment": assignment}
+        await self.kube.patch_status(GENERATION_JOB, name, self.namespace, status)
+
+    async def fail(self, name: str, reason: str) -> None:
+        """End a job for good, as the operator does: without its assignment."""
+        failed = {
+            "type": "Failed",
+            "status": "True",
+            "reason": reason,
+            "message": "",
+            "lastTransitionTime": timestamp(now()),
+        }
+        status = {"state": "Failed", "conditions": [failed], "assignment": None}
         await self.kube.patch_status(GENERATION_JOB, name, self.namespace, status)
 
     async def suspend(self, name: str) -> None:
@@ -242,6 +310,11 @@ class Studio:
         """Ids of the prompts that ComfyUI began, in order."""
         record = (await self.comfy("GET", "/comfysim/record"))["record"]
         return [line["prompt_id"] for line in record if line["event"] == "start"]
+
+    async def record(self) -> list[dict[str, Any]]:
+        """The ends of executions, in order: nodes that were run, steps, outcome, seconds."""
+        record = (await self.comfy("GET", "/comfysim/record"))["record"]
+        return [line for line in record if line["event"] == "end"]
 
     async def until_rendering(self, own: str) -> None:
         async def check() -> bool:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from comfyard.agent.content import refuse_host
 from comfyard.agent.dispatcher import assigned_here
+from comfyard.kube.secrets import refuse_host
 from tests.builders import job
 
 ASSIGNMENT = {"id": "one", "server": "s-1", "time": "2026-01-02T03:04:05Z"}

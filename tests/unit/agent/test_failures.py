@@ -1,11 +1,16 @@
 """What is reported when a job cannot be done."""
 
 import shutil
+import signal
+from pathlib import Path
 
 import pytest
 
 from comfyard.api.generation_job import GenerationJob
+from comfyard.kube.kinds import GENERATION_JOB
 from tests.unit.agent.harness import Studio
+
+MEDIA = Path(__file__).parents[1] / "outputs" / "media"
 
 pytestmark = pytest.mark.api
 
@@ -107,8 +112,7 @@ async def test_work_goes_on_in_the_restarted_comfyui(studio: Studio) -> None:
 
 async def test_results_that_cannot_be_stored_are_explained(studio: Studio) -> None:
     studio.agent.start(STORE_SECONDS="0")
-    shutil.rmtree(studio.agent.results)
-    studio.agent.results.write_text("not a folder")
+    break_results(studio)
     await studio.order()
     kind, message = failure(await studio.end_of_attempt())
     assert kind == "OutputFailed"
@@ -118,12 +122,10 @@ async def test_results_that_cannot_be_stored_are_explained(studio: Studio) -> No
 
 async def test_storing_is_tried_again_without_rendering_again(studio: Studio) -> None:
     studio.agent.start()
-    shutil.rmtree(studio.agent.results)
-    studio.agent.results.write_text("not a folder")
+    break_results(studio)
     await studio.order()
     await studio.agent.until_logged("see whether the volume is healthy; again in")
-    studio.agent.results.unlink()
-    studio.agent.results.mkdir()
+    mend_results(studio)
     assert (await studio.end_of_attempt()).status.state == "Complete"
     assert len(await studio.executions()) == 1
 
@@ -142,3 +144,90 @@ async def test_more_files_than_a_status_holds_are_too_many(studio: Studio) -> No
     await studio.order(revision="t-many", count=2)
     kind, message = failure(await studio.end_of_attempt())
     assert (kind, message) == ("Invalid", "260 files are more than the 256 of one job; order fewer at once")
+
+
+async def test_an_input_that_cannot_be_had_costs_no_rendering(studio: Studio) -> None:
+    studio.agent.start()
+    absent = {"claim": {"name": "pictures", "path": "absent.png"}}
+    inputs = [{"parameter": "photo", **absent}, {"parameter": "shape", **absent}]
+    await studio.order(revision="t-photo", inputs=inputs)
+    kind, message = failure(await studio.end_of_attempt())
+    assert kind == "InputFailed"
+    assert message.endswith(": there is no absent.png of claim pictures; correct its path")
+    assert await studio.executions() == []
+
+
+async def test_an_output_that_stored_nothing_is_a_failure(studio: Studio) -> None:
+    studio.agent.start()
+    await studio.agent.until_ready()
+    await studio.comfy("POST", "/comfysim/misbehave", json={"block": 1})
+    await studio.order()
+    kind, message = failure(await studio.end_of_attempt())
+    assert (kind, message) == ("NodeError", "completed but node 9 (SaveImage) stored nothing (it stored no file)")
+
+
+async def test_an_upload_that_failed_is_repeated_without_rendering_again(studio: Studio) -> None:
+    studio.agent.start(STORE_SECONDS="0")
+    break_results(studio)
+    uid = await studio.order()
+    assert failure(await studio.end_of_attempt())[0] == "OutputFailed"
+    mend_results(studio)
+    await studio.assign()
+    assert (await studio.end_of_attempt(number=2)).status.state == "Complete"
+    assert await studio.executions() == [studio.prompt_id(uid)]
+    assert studio.agent.end(signal.SIGTERM) == 0
+    assert not (studio.sim.output / uid).exists()
+
+
+async def test_only_what_was_not_rendered_is_rendered_after_an_upload_that_failed(studio: Studio) -> None:
+    studio.agent.start(STORE_SECONDS="0")
+    break_results(studio)
+    uid = await studio.order(prompt="[sim: step=0.3]", steps=4, count=3)
+    assert failure(await studio.end_of_attempt())[0] == "OutputFailed"
+    mend_results(studio)
+    await studio.assign()
+    job = await studio.end_of_attempt(number=2)
+    assert [result.index for result in job.status.outputs] == [0, 1, 2]
+    ids = [*(studio.prompt_id(uid, index) for index in range(3)), studio.prompt_id(uid, 2, attempt=1)]
+    assert [(line["prompt_id"], line["outcome"]) for line in await studio.record()] == list(
+        zip(ids, ["success", "success", "interrupted", "success"], strict=True)
+    )
+
+
+def break_results(studio: Studio) -> None:
+    shutil.rmtree(studio.agent.results)
+    studio.agent.results.write_text("not a folder")
+
+
+def mend_results(studio: Studio) -> None:
+    studio.agent.results.unlink()
+    studio.agent.results.mkdir()
+
+
+async def test_what_could_not_be_stored_is_rendered_again_on_another_order(studio: Studio) -> None:
+    studio.agent.start(STORE_SECONDS="0")
+    break_results(studio)
+    uid = await studio.order()
+    await studio.end_of_attempt()
+    changed = {"parameters": {"prompt": "a windmill", "steps": 2}}
+    await studio.kube.patch_status(GENERATION_JOB, "lighthouse", studio.namespace, changed)
+    mend_results(studio)
+    await studio.assign()
+    await studio.end_of_attempt(number=2)
+    assert await studio.executions() == [studio.prompt_id(uid), studio.prompt_id(uid, 0, 1)]
+
+
+async def test_a_format_that_cannot_be_stripped_is_explained(studio: Studio) -> None:
+    studio.agent.start()
+    (studio.agent.claims / "pictures").mkdir()
+    for name in ("film.webm", "song.flac"):
+        shutil.copy(MEDIA / name, studio.agent.claims / "pictures")
+    inputs = [
+        {"parameter": "film", "claim": {"name": "pictures", "path": "film.webm"}},
+        {"parameter": "song", "claim": {"name": "pictures", "path": "song.flac"}},
+    ]
+    await studio.order(revision="t-media", inputs=inputs, output={"metadata": "Strip"})
+    kind, message = failure(await studio.end_of_attempt())
+    assert kind == "OutputFailed"
+    assert message.startswith("output film, ComfyUI's file 13_00001_.mp4: the graph cannot be taken out, as this is")
+    assert "order with output.metadata: Embed" in message

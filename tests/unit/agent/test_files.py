@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from comfyard.agent.files import folders, open_output, remove_folder, remove_output
+from comfyard.agent.files import folders, new_file, open_output, remove_folder, remove_output
 from comfyard.comfyui.answers import OutputFile
 
 
@@ -29,12 +29,12 @@ def test_a_stored_file_can_be_read(root: Path) -> None:
     [("..", "secret/token"), ("", "../secret/token"), ("uid/../../secret", "token"), ("", ""), ("uid", "a\0b")],
 )
 def test_a_name_does_not_lead_out(root: Path, subfolder: str, filename: str) -> None:
-    with pytest.raises(OSError, match="not in the output directory"):
+    with pytest.raises(OSError, match="not below its directory"):
         open_output(root, OutputFile(filename, subfolder, "output"))
 
 
 def test_an_absolute_name_does_not_lead_out(root: Path) -> None:
-    with pytest.raises(OSError, match="not in the output directory"):
+    with pytest.raises(OSError, match="not below its directory"):
         open_output(root, OutputFile(str(root.parent / "secret" / "token"), "", "output"))
 
 
@@ -62,9 +62,42 @@ def test_a_missing_file_is_an_error(root: Path) -> None:
 
 
 def test_a_file_is_removed_and_may_be_gone(root: Path) -> None:
+    (root / "uid" / "0-0" / "other.png").touch()
     for _ in range(2):
         remove_output(root, OutputFile("9_00001_.png", "uid/0-0", "output"))
-    assert list((root / "uid" / "0-0").iterdir()) == []
+    assert [path.name for path in (root / "uid" / "0-0").iterdir()] == ["other.png"]
+
+
+def test_the_last_file_takes_its_folders_with_it(root: Path) -> None:
+    remove_output(root, OutputFile("9_00001_.png", "uid/0-0", "output"))
+    assert folders(root) == []
+
+
+def test_a_new_file_appears_as_a_whole_and_for_everybody(root: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with new_file(root, "new") as new:
+            new.content.write(b"a picture")
+            assert [path.suffix for path in (root / "new").iterdir()] == [""]
+            new.finish("photo.png")
+    finally:
+        os.umask(before)
+    [path] = (root / "new").iterdir()
+    assert (path.name, path.read_bytes(), path.stat().st_mode & 0o777) == ("photo.png", b"a picture", 0o644)
+    assert (root / "new").stat().st_mode & 0o777 == 0o755
+
+
+def test_an_unfinished_file_is_gone(root: Path) -> None:
+    with new_file(root, "new") as new:
+        new.content.write(b"half a pic")
+    assert list((root / "new").iterdir()) == []
+
+
+def test_nothing_is_written_through_a_link(root: Path) -> None:
+    (root / "new").symlink_to(root.parent / "secret")
+    with pytest.raises(NotADirectoryError), new_file(root, "new"):
+        pass
+    assert [path.name for path in (root.parent / "secret").iterdir()] == ["token"]
 
 
 def test_removing_does_not_follow_links_either(root: Path) -> None:

@@ -86,6 +86,26 @@ async def test_a_suspended_job_is_stopped(studio: Studio) -> None:
     await studio.until_rendering(studio.prompt_id(uid))
     await studio.suspend("lighthouse")
     await studio.until_idle()
+    assert await interrupted(studio) == [studio.prompt_id(uid)]
+
+
+async def test_a_job_at_its_deadline_is_stopped_and_its_files_go(studio: Studio) -> None:
+    studio.agent.start()
+    uid = await studio.order(**SLOW, count=2, activeDeadlineSeconds=1)
+    await studio.until_rendering(studio.prompt_id(uid))
+    await studio.fail("lighthouse", "DeadlineExceeded")
+    await studio.until_idle()
+    assert await interrupted(studio) == [studio.prompt_id(uid)]
+    await studio.order("next")
+    assert (await studio.end_of_attempt("next")).status.state == "Complete"
+    job = await studio.until(lambda _: True)
+    assert (job.status.state, job.status.attempts, job.status.outputs) == ("Failed", [], [])
+    assert studio.prompt_id(uid, 1) not in await studio.executions()
+
+
+async def interrupted(studio: Studio) -> list[str]:
+    """Prompts that ComfyUI has stopped before their end."""
+    return [line["prompt_id"] for line in await studio.record() if line["outcome"] == "interrupted"]
 
 
 async def test_a_deleted_job_is_stopped_and_the_next_one_begins(studio: Studio) -> None:
@@ -95,6 +115,7 @@ async def test_a_deleted_job_is_stopped_and_the_next_one_begins(studio: Studio) 
     await studio.order("wanted")
     await studio.kube.delete(GENERATION_JOB, "unwanted", studio.namespace)
     assert (await studio.end_of_attempt("wanted")).status.state == "Complete"
+    assert await interrupted(studio) == [studio.prompt_id(uid)]
     assert studio.prompt_id(uid, 1) not in await studio.executions()
 
 

@@ -15,7 +15,15 @@ from comfyard.agent.report import (
     stored_message,
 )
 from comfyard.agent.reporter import AssignmentLostError, try_write
-from comfyard.api.generation_job import Assignment, GenerationJob, Progress, Result
+from comfyard.api.generation_job import (
+    Assignment,
+    GenerationJob,
+    Progress,
+    Receipt,
+    ReceiptInput,
+    ReceiptServer,
+    Result,
+)
 from comfyard.kube.client import LightkubeClient
 from comfyard.kube.errors import InvalidError
 from comfyard.kube.kinds import GENERATION_JOB
@@ -23,6 +31,13 @@ from tests.builders import NOW, SHA, job
 
 ASSIGNMENT = Assignment(id="one", server="s-1", profile="l4", time="2026-01-02T03:04:05Z")
 LATER = NOW + timedelta(seconds=30)
+RECEIPT = Receipt(
+    template="sha256:t",
+    graph="sha256:g",
+    inputs=[ReceiptInput(parameter="photo", sha256=SHA, bytes=3)],
+    server=ReceiptServer(image="comfyui@sha256:1", comfyui="0.3.64", gpu="cuda:0 L4"),
+    outputs_reused=True,
+)
 ENDED = Ended("NodeError", "node 3 (KSampler): ValueError: no")
 
 
@@ -44,13 +59,29 @@ def changes(patch: list[Any]) -> dict[str, Any]:
     "patch",
     [
         progress_patch(ASSIGNMENT, Progress(), "m"),
-        complete_patch(assigned(), ASSIGNMENT, [result()], 1, LATER),
+        complete_patch(assigned(), ASSIGNMENT, [result()], 1, LATER, receipt=RECEIPT),
         failure_patch(assigned(), ASSIGNMENT, ENDED, [], 1, LATER),
     ],
 )
 def test_every_write_begins_with_the_fence(patch: list[Any]) -> None:
     assert patch[0] == {"op": "test", "path": "/status/assignment/id", "value": "one"}
     assert [op["op"] for op in patch].count("test") == 1
+
+
+def test_the_receipt_of_the_operator_is_completed_field_by_field() -> None:
+    before = {"template": "sha256:t", "models": [{"path": "vae/a.safetensors", "sha256": SHA}]}
+    patch = complete_patch(assigned(receipt=before), ASSIGNMENT, [result()], 1, LATER, receipt=RECEIPT)
+    assert {path: value for path, value in changes(patch).items() if path.startswith("receipt")} == {
+        "receipt/graph": "sha256:g",
+        "receipt/inputs": [{"parameter": "photo", "sha256": SHA, "bytes": 3}],
+        "receipt/server": {"image": "comfyui@sha256:1", "comfyui": "0.3.64", "gpu": "cuda:0 L4"},
+        "receipt/outputsReused": True,
+    }
+
+
+def test_without_one_of_the_operator_the_receipt_is_ours() -> None:
+    found = changes(complete_patch(assigned(), ASSIGNMENT, [result()], 1, LATER, receipt=RECEIPT))
+    assert found["receipt"]["template"] == "sha256:t"
 
 
 def test_progress_leaves_the_conditions_alone() -> None:
@@ -63,7 +94,7 @@ def test_progress_leaves_the_conditions_alone() -> None:
 
 
 def test_the_end_is_told_in_conditions_and_words() -> None:
-    found = changes(complete_patch(assigned(), ASSIGNMENT, [result()], 1, LATER))
+    found = changes(complete_patch(assigned(), ASSIGNMENT, [result()], 1, LATER, receipt=RECEIPT))
     assert (found["state"], found["completionTime"]) == ("Complete", "2026-01-02T03:04:35Z")
     assert {c["type"]: (c["status"], c["reason"]) for c in found["conditions"]} == {
         "Complete": ("True", "Complete"),
@@ -75,7 +106,7 @@ def test_the_end_is_told_in_conditions_and_words() -> None:
 
 
 def test_the_end_ends_the_assignment() -> None:
-    found = changes(complete_patch(assigned(), ASSIGNMENT, [result()], 2, LATER))
+    found = changes(complete_patch(assigned(), ASSIGNMENT, [result()], 2, LATER, receipt=RECEIPT))
     assert found["assignment"] is None
     assert [(a["id"], a["outcome"]) for a in found["attempts"]] == [("one", "Succeeded")]
     assert found["usage"] == {"gpuSeconds": 60, "queuedSeconds": 0}
@@ -84,7 +115,7 @@ def test_the_end_ends_the_assignment() -> None:
 def test_earlier_attempts_and_their_cost_stay() -> None:
     before = {"id": "zero", "server": "s-0", "start": "a", "end": "b", "outcome": "Failed", "class": "ServerLost"}
     status = {"attempts": [before], "usage": {"gpuSeconds": 5, "queuedSeconds": 2}}
-    found = changes(complete_patch(assigned(**status), ASSIGNMENT, [result()], 1, LATER))
+    found = changes(complete_patch(assigned(**status), ASSIGNMENT, [result()], 1, LATER, receipt=RECEIPT))
     assert [a["id"] for a in found["attempts"]] == ["zero", "one"]
     assert found["usage"] == {"gpuSeconds": 35, "queuedSeconds": 2}
 
@@ -140,7 +171,7 @@ async def test_the_api_server_takes_both_ends(kube: LightkubeClient, namespace: 
     for name in ("completed", "failed"):
         written = await assign(kube, namespace, name)
         patch = (
-            complete_patch(written, ASSIGNMENT, [result()], 1, LATER)
+            complete_patch(written, ASSIGNMENT, [result()], 1, LATER, receipt=RECEIPT)
             if name == "completed"
             else failure_patch(written, ASSIGNMENT, ENDED, [], 1, LATER)
         )

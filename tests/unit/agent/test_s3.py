@@ -60,7 +60,7 @@ async def test_a_missing_secret_is_named(studio: Studio, seaweed: Seaweed) -> No
     studio.agent.start()
     await studio.order(**output(seaweed))
     [attempt] = (await studio.end_of_attempt()).status.attempts
-    assert attempt.message == 'Secret "s3" (spec.output.s3.secretRef) does not exist; create it'
+    assert attempt.message == 'Secret "s3" (status.output.s3.secretRef) does not exist; create it'
 
 
 async def test_a_missing_key_is_named(studio: Studio, seaweed: Seaweed) -> None:

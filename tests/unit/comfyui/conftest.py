@@ -33,6 +33,10 @@ class Prompt:
     id: str = field(default_factory=new_id)
     outputs: dict[str, str] = field(default_factory=lambda: {"9": "image"})
 
+    @property
+    def prefix(self) -> str:
+        return self.id
+
 
 def picture(text: str = "a lighthouse", seed: int = 1, **more: Any) -> Prompt:
     own = new_id()
@@ -62,6 +66,15 @@ class Comfy:
     async def misbehave(self, **switches: Any) -> None:
         async with httpx2.AsyncClient(base_url=self.sim.url, trust_env=False) as http:
             (await http.post("/comfysim/misbehave", json={"reset": True, **switches})).raise_for_status()
+
+    async def free(self) -> None:
+        """Free the memory, and wait until the idle worker has: a prompt sent at once could run before that."""
+        await self.client.free()
+        async with asyncio.timeout(SECONDS), httpx2.AsyncClient(base_url=self.sim.url, trust_env=False) as http:
+            used = 1
+            while used:
+                [device] = (await http.get("/system_stats")).json()["devices"]
+                used = device["vram_total"] - device["vram_free"]
 
     async def until_running(self, prompt: Prompt) -> None:
         """Wait until its sampler has made a step."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from comfyard.comfyui.answers import OutputFile, parse_history, parse_queue
+from comfyard.comfyui.answers import About, OutputFile, OutputValue, parse_about, parse_history, parse_queue
 from comfyard.comfyui.failure import MESSAGE_BOUND, fail, raised
 from comfyard.comfyui.refusal import describe_refusal
 
@@ -46,11 +46,36 @@ def test_videos_come_under_images_and_count() -> None:
     assert parsed.files["9"] == (OutputFile("f.mp4", "v", "output"),)
 
 
-@pytest.mark.parametrize("odd", [None, [], "x", {"images": None}, {"text": ["a", 1, None, float("nan")]}, {"n": 3}])
-def test_whatever_a_node_returns_can_be_read(odd: Any) -> None:
-    parsed = parse_history(entry({"9": odd}), "p")
+def values(output: Any) -> tuple[OutputValue, ...]:
+    parsed = parse_history(entry({"9": output}), "p")
     assert parsed
     assert parsed.files["9"] == ()
+    return parsed.values["9"]
+
+
+@pytest.mark.parametrize("odd", [None, [], "x", {"images": None}, {"images": [None]}, {"animated": [True]}])
+def test_whatever_a_node_returns_can_be_read(odd: Any) -> None:
+    assert values(odd) == ()
+
+
+def test_each_text_is_a_result() -> None:
+    assert values({"text": ["a lamp", "ein Löwe \ud800"]}) == (
+        OutputValue("text.txt", b"a lamp"),
+        OutputValue("text.txt", "ein Löwe ?".encode()),
+    )
+
+
+def test_everything_else_that_a_node_shows_is_json() -> None:
+    shown = {"text": "one", "result": ["mesh.glb", {"zoom": float("nan")}], "n": 3, "seed": [2**64 - 1, float("inf")]}
+    content = b'{"result": ["mesh.glb", {"zoom": null}], "n": [3], "seed": [18446744073709551615, null]}'
+    assert values(shown) == (OutputValue("text.txt", b"one"), OutputValue("values.json", content))
+
+
+def test_nodes_that_were_not_run_are_known() -> None:
+    messages = [["execution_cached", {"nodes": ["4", 5]}], ["execution_cached", None], "x", ["execution_success", {}]]
+    parsed = parse_history(entry(messages=messages), "p")
+    assert parsed
+    assert parsed.cached == {"4", "5"}
 
 
 def test_a_file_named_twice_counts_once() -> None:
@@ -119,3 +144,16 @@ def test_a_long_list_of_choices_is_cut() -> None:
     error = {"type": "value_not_in_list", "message": "Value not in list", "details": "x" * 2000, "extra_info": {}}
     [sentence] = describe_refusal({"node_errors": {"4": {"errors": [error], "class_type": "Loader"}}})
     assert len(sentence) == 400
+
+
+@pytest.mark.parametrize(
+    ("answer", "about"),
+    [
+        ({"system": {"comfyui_version": "0.3.64"}, "devices": [{"name": "cpu"}, {}]}, About("0.3.64", "cpu")),
+        ({"system": {"comfyui_version": "0.3.64"}, "devices": []}, About("0.3.64")),
+        ({"system": []}, About()),
+        ([], About()),
+    ],
+)
+def test_a_server_says_what_it_is(answer: Any, about: About) -> None:
+    assert parse_about(answer) == about

@@ -14,9 +14,10 @@ async def test_it_knows_what_the_server_has(comfy: Comfy) -> None:
     assert await comfy.client.object_info("NoSuchClass") is None
 
 
-async def test_it_reads_the_servers_figures(comfy: Comfy) -> None:
-    stats = await comfy.client.system_stats()
-    assert stats["devices"][0]["vram_total"] > 0
+async def test_it_reads_what_the_server_is(comfy: Comfy) -> None:
+    about = await comfy.client.about()
+    assert about.version == "0.3.64"
+    assert about.device.startswith("cuda:0 ")
     assert await comfy.client.queue_remaining() == 0
 
 

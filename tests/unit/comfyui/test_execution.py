@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import httpx2
 
+from comfyard.comfyui.answers import OutputValue
 from comfyard.comfyui.execution import Limits, Success
 from comfyard.comfyui.failure import Failure
 from comfyard.comfyui.stopping import stop
@@ -138,6 +140,53 @@ async def test_a_success_without_the_expected_files_is_none(comfy: Comfy) -> Non
     found = failure(await comfy.run(prompt))
     assert found.failure_class == "NodeError"
     assert found.message.startswith("completed but node 9 (PreviewImage) stored nothing (only a temporary preview")
+
+
+async def test_a_blocked_output_is_a_failure(comfy: Comfy) -> None:
+    await comfy.misbehave(block=1)
+    found = failure(await comfy.run(picture(seed=80)))
+    assert found.failure_class == "NodeError"
+    assert found.message == "completed but node 9 (SaveImage) stored nothing (it stored no file)"
+
+
+async def test_one_of_several_outputs_that_is_missing_is_a_failure(comfy: Comfy) -> None:
+    prompt = picture(seed=81)
+    prompt.graph["10"] = node("SaveImage", images=["8", 0], filename_prefix=f"{prompt.id}/10")
+    await comfy.misbehave(block=1)
+    found = failure(await comfy.run(replace(prompt, outputs={"9": "image", "10": "copy"})))
+    assert (found.failure_class, found.message.count("stored nothing")) == ("NodeError", 1)
+
+
+async def test_a_text_is_a_result(comfy: Comfy) -> None:
+    [outcome] = await comfy.run(Prompt({"9": node("PreviewAny", source="a lamp")}))
+    assert isinstance(outcome, Success)
+    assert (outcome.files["9"], outcome.values["9"]) == ((), (OutputValue("text.txt", b"a lamp"),))
+
+
+async def test_what_is_saved_again_was_not_rendered_again(comfy: Comfy) -> None:
+    outcomes = await comfy.run(picture(seed=82)) + await comfy.run(picture(seed=82)) + await comfy.run(picture(seed=83))
+    assert [isinstance(outcome, Success) and outcome.reused for outcome in outcomes] == [False, True, False]
+
+
+async def test_a_file_of_another_prompt_is_not_taken(comfy: Comfy) -> None:
+    first, second = picture(seed=84), picture(seed=84)
+    second.graph["9"] = first.graph["9"]
+    assert isinstance((await comfy.run(first))[0], Success)
+    found = failure(await comfy.run(second))
+    assert (found.failure_class, found.free) == ("NodeError", True)
+    assert found.message.startswith(
+        "node 9 (SaveImage) was not run: ComfyUI's cache named 9_00001_.png of an earlier job"
+    )
+
+
+async def test_after_the_cache_was_dropped_the_same_prompt_is_rendered(comfy: Comfy) -> None:
+    first, second = picture(seed=85), picture(seed=85)
+    second.graph["9"] = first.graph["9"]
+    await comfy.run(first)
+    await comfy.free()
+    [outcome] = await comfy.run(second)
+    assert isinstance(outcome, Success)
+    assert not outcome.reused
 
 
 async def test_a_lost_history_entry_is_a_lost_server(comfy: Comfy) -> None:

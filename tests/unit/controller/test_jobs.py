@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -6,48 +6,14 @@ import pytest
 
 from comfyard.api.conditions import is_true
 from comfyard.api.generation_job import GenerationJob
-from comfyard.api.hardware_profile import HardwareProfile
-from comfyard.api.model_bundle import ModelBundle
-from comfyard.api.workflow_template import WorkflowTemplate, WorkflowTemplateSpec
-from comfyard.controller import jobs
-from comfyard.controller.pools import Node, Server
-from tests.builders import NOW, bundle, job, profile, ready, template, template_spec
-
-SERVER = Server(namespace="studio", name="l4-1", pool="l4-x", profile="l4", ready=True, leaving=False)
-ASSIGNMENT = {"id": "a1", "server": "l4-1", "profile": "l4", "time": "2026-01-02T03:04:00Z"}
-
-
-def observed(
-    *,
-    template: WorkflowTemplate | None = None,
-    bundles: Mapping[str, ModelBundle] | None = None,
-    profiles: Mapping[str, HardwareProfile] | None = None,
-    server: Server | None = None,
-    claims: frozenset[str] = frozenset(),
-    revision: WorkflowTemplateSpec | None = None,
-) -> jobs.Observed:
-    return jobs.Observed(
-        template=template,
-        templates=["text-to-image", "other"],
-        bundles={"sd15": bundle()} if bundles is None else bundles,
-        profiles={"l4": profile()} if profiles is None else profiles,
-        revision=revision or WorkflowTemplateSpec.model_validate(template_spec()),
-        server=server,
-        claims=claims,
-        results_claim="results",
-    )
-
-
-def plan(order: GenerationJob, seen: jobs.Observed) -> jobs.Plan:
-    return jobs.plan(order, order.status.to_api(), seen, NOW)
+from comfyard.controller.job_observed import Observed
+from comfyard.controller.pools import Server
+from tests.builders import NOW, bundle, job, ready, template
+from tests.unit.controller.planning import ASSIGNMENT, SERVER, assign, done, observed, plan, reason, words
 
 
 def after(status: dict[str, Any]) -> GenerationJob:
     return job(status=status)
-
-
-def words(result: jobs.Plan) -> tuple[str, str]:
-    return result.status["state"], result.status["message"]
 
 
 def test_a_good_job_demands_a_server_of_its_pool() -> None:
@@ -58,16 +24,6 @@ def test_a_good_job_demands_a_server_of_its_pool() -> None:
     assert result.demand.pool.results_claim == "results"
     assert result.status["parameters"] == {"prompt": "a lighthouse", "steps": 20}
     assert result.status["template"] == {"revision": "t-1", "digest": "sha256:t"}
-
-
-def test_the_drawn_seed_is_the_same_when_asked_again() -> None:
-    seen = observed(template=template())
-    assert plan(job(), seen).status["seed"] == plan(job(), seen).status["seed"]
-
-
-def test_a_given_seed_is_kept_as_a_string() -> None:
-    order = job(parameters={"prompt": "x", "seed": 7})
-    assert plan(order, observed(template=template())).status["seed"] == "7"
 
 
 @pytest.mark.parametrize(
@@ -88,28 +44,13 @@ def test_a_given_seed_is_kept_as_a_string() -> None:
         ),
     ],
 )
-def test_what_may_still_come_is_waited_for(seen: jobs.Observed, reason: str, parts: list[str]) -> None:
+def test_what_may_still_come_is_waited_for(seen: Observed, reason: str, parts: list[str]) -> None:
     result = plan(job(), seen)
     ended = after(result.status)
     assert result.demand is None
     assert is_true(ended.status.conditions, "Reconciling")
     assert {c.reason for c in ended.status.conditions if c.type == "Ready"} == {reason}
     assert all(part in result.status["message"] for part in parts)
-
-
-def test_wrong_parameters_fail_at_once_and_say_what_is_known() -> None:
-    result = plan(job(parameters={"promt": "x"}), observed(template=template()))
-    ended = after(result.status)
-    assert ended.is_finished()
-    assert is_true(ended.status.conditions, "Stalled")
-    assert "unknown parameter promt; the template has: prompt, seed, steps" in ended.status.message
-    assert "parameter prompt is required" in ended.status.message
-
-
-def test_an_unknown_output_claim_is_waited_for() -> None:
-    order = job(output={"claim": {"name": "gone"}})
-    assert 'PersistentVolumeClaim "gone"' in words(plan(order, observed(template=template())))[1]
-    assert plan(order, observed(template=template(), claims=frozenset({"gone"}))).demand
 
 
 def test_a_finished_job_is_left_alone() -> None:
@@ -166,56 +107,123 @@ def test_resuming_queues_it_again() -> None:
     assert result.demand
 
 
-def test_a_deleted_template_does_not_stop_an_accepted_job() -> None:
-    accepted = plan(job(), observed(template=template())).status
-    assert plan(job(status=accepted), observed(template=None)).demand
-
-
-def test_a_changed_template_does_not_change_an_accepted_job() -> None:
-    accepted = plan(job(), observed(template=template())).status
-    changed = template(status={"observedGeneration": 1, "conditions": ready(), "revision": "t-2", "digest": "sha256:u"})
-    assert plan(job(status=accepted), observed(template=changed)).status["template"]["revision"] == "t-1"
-
-
 def test_assigning_is_one_status_with_all_that_the_agent_needs() -> None:
-    order = job()
-    accepted = plan(order, observed(template=template())).status
-    status = jobs.assign(order, accepted, SERVER, NOW)
+    status = assign(job(), observed(template=template()))
     assert status["assignment"]["server"] == "l4-1"
     assert status["usage"]["queuedSeconds"] == 5
     assert {"seed", "parameters", "template", "startTime", "conditions"} <= set(status)
 
 
-def test_planning_on_its_own_result_changes_nothing() -> None:
-    seen = observed(template=template(), server=SERVER)
-    for status in (
-        plan(job(), observed()).status,
-        plan(job(parameters={}), seen).status,
-        jobs.assign(job(), plan(job(), seen).status, SERVER, NOW),
-    ):
-        again = job(status=status, parameters={} if status["state"] == "Failed" else {"prompt": "a lighthouse"})
-        assert plan(again, seen if status["state"] != "Pending" else observed()).status == again.status.to_api()
+START = "2026-01-02T03:03:05Z"  # a minute before NOW
 
 
-def with_node(commit: str, name: str = "sd15", claim: str = "models") -> ModelBundle:
-    status = {"observedGeneration": 1, "conditions": ready("Verified"), "claimName": claim}
-    return bundle(name, status, customNodes=[{"name": "pack", "git": {"url": "https://host/p", "commit": commit}}])
+def started(**more: Any) -> GenerationJob:
+    status = {"observedGeneration": 1, "assignment": ASSIGNMENT, "state": "Running", "startTime": START}
+    return job(status=status, **more)
 
 
-def test_the_servers_of_a_job_have_the_custom_nodes_of_its_bundles() -> None:
-    one, two = template(bundles=[{"name": "sd15"}]), template(bundles=[{"name": "sd15"}, {"name": "more"}])
-    bundles = {"sd15": with_node("c" * 40), "more": with_node("c" * 40, "more", "loras")}
-    for found in (one, two):
-        demand = plan(job(), observed(template=found, bundles=bundles, revision=found.spec)).demand
-        assert demand
-        assert demand.pool.nodes == (Node("pack", "c" * 40, "models"),)
-
-
-def test_a_custom_node_at_two_commits_is_waited_out_and_told() -> None:
-    found = template(bundles=[{"name": "sd15"}, {"name": "more"}])
-    bundles = {"sd15": with_node("c" * 40), "more": with_node("d" * 40, "more")}
-    result = plan(job(), observed(template=found, bundles=bundles, revision=found.spec))
+def test_a_deadline_ends_the_assignment_and_the_job() -> None:
+    result = plan(started(activeDeadlineSeconds=60), observed(template=template(), server=SERVER))
+    assert "assignment" not in result.status
+    attempt = result.status["attempts"][-1]
+    assert (attempt["outcome"], attempt["class"]) == ("Failed", "DeadlineExceeded")
+    assert reason(result) == "DeadlineExceeded"
+    assert words(result) == ("Failed", "not done within activeDeadlineSeconds, 60; order again with more")
+    assert result.status["usage"]["gpuSeconds"] == 5
     assert result.demand is None
-    state, message = words(result)
-    assert state == "Pending"
-    assert f"custom node pack is at commit {'c' * 40} in bundle sd15 and at {'d' * 40} in bundle more" in message
+
+
+def test_a_job_is_looked_at_again_when_its_deadline_comes() -> None:
+    result = plan(started(activeDeadlineSeconds=100), observed(template=template(), server=SERVER))
+    assert result.after == 40
+    assert result.status["assignment"] == ASSIGNMENT
+
+
+def test_a_deadline_counts_between_attempts_and_while_its_server_is_lost() -> None:
+    waits = job(status={"observedGeneration": 1, "startTime": START}, activeDeadlineSeconds=61)
+    assert plan(waits, observed(template=template(), bundles={})).after == 1
+    late = replace(SERVER, ready=False, unready_since=NOW)
+    assert plan(started(activeDeadlineSeconds=61), observed(template=template(), server=late)).after == 1
+
+
+def test_a_changed_deadline_counts_at_once() -> None:
+    seen = observed(template=template(), server=SERVER)
+    assert plan(started(activeDeadlineSeconds=59), seen).status["state"] == "Failed"
+    assert plan(started(activeDeadlineSeconds=61), seen).status["state"] == "Running"
+    assert plan(started(), seen).after is None
+
+
+def test_a_job_that_never_started_has_time() -> None:
+    created = {"creationTimestamp": "2025-01-02T03:04:00Z"}
+    assert plan(job(metadata=created, activeDeadlineSeconds=1), observed(template=template())).demand
+
+
+def test_time_begins_anew_after_a_suspension() -> None:
+    seen = observed(template=template(), server=SERVER)
+    suspended = plan(started(activeDeadlineSeconds=61, suspend=True), seen).status
+    assert "startTime" not in suspended
+    assert plan(job(suspended, activeDeadlineSeconds=61), seen, NOW + timedelta(hours=1)).demand
+
+
+def test_a_finished_job_is_deleted_after_its_time_and_no_earlier() -> None:
+    order = done(ttlSecondsAfterFinished=30)  # done five seconds ago
+    assert plan(order, observed()).after == 25
+    assert plan(order, observed(), NOW + timedelta(seconds=25)).delete
+    assert not plan(done(), observed(), NOW + timedelta(days=365)).delete
+
+
+def test_a_failed_job_is_deleted_likewise() -> None:
+    failed = plan(job(parameters={}, ttlSecondsAfterFinished=10), observed(template=template())).status
+    order = job(failed, ttlSecondsAfterFinished=10)
+    assert plan(order, observed(), NOW + timedelta(seconds=9)).after == 1
+    assert plan(order, observed(), NOW + timedelta(seconds=10)).delete
+
+
+def test_a_finished_job_stays_for_those_that_take_an_input_from_it() -> None:
+    order = done(ttlSecondsAfterFinished=0)
+    kept = plan(order, observed(awaited=True))
+    assert (kept.delete, kept.after) == (False, None)
+    assert plan(order, observed()).delete
+
+
+def test_a_job_that_is_being_deleted_is_let_go() -> None:
+    order = done(ttlSecondsAfterFinished=0).model_copy(
+        update={"metadata": job().metadata.model_copy(update={"deletion_timestamp": START})}
+    )
+    assert not plan(order, observed()).delete
+
+
+KILLED = replace(SERVER, killed_at=NOW)
+
+
+def lost(**more: Any) -> GenerationJob:
+    """A job whose ComfyUI went away, as its agent has seen."""
+    record = {"id": "a0", "server": "l4-1", "profile": "l4", "start": START, "end": "2026-01-02T03:04:04Z"}
+    attempt = record | {"outcome": "Failed", "class": "ServerLost", "message": "ComfyUI went away"}
+    return job(status={"observedGeneration": 1, "attempts": [attempt], **more})
+
+
+@pytest.mark.parametrize("more", [{}, {"assignment": ASSIGNMENT}])
+def test_what_killed_comfyui_is_written_to_the_attempt_once_the_pod_tells(more: dict[str, Any]) -> None:
+    seen = observed(template=template(), server=SERVER, last_server=KILLED)
+    result = plan(lost(**more), seen)
+    attempt = result.status["attempts"][-1]
+    assert (attempt["class"], attempt["reason"]) == ("ServerLost", "OOMKilled")
+    assert "took more memory than the profile's server.resources.limits.memory; raise that" in attempt["message"]
+    assert attempt["message"].endswith(": ComfyUI went away")
+    assert plan(job(result.status), seen).status == result.status
+
+
+@pytest.mark.parametrize("seconds", [-120, 60])
+def test_a_kill_at_another_time_explains_nothing(seconds: int) -> None:
+    other = replace(KILLED, killed_at=NOW + timedelta(seconds=seconds))
+    result = plan(lost(), observed(template=template(), last_server=other))
+    assert "reason" not in result.status["attempts"][-1]
+
+
+def test_a_retry_prefers_the_server_that_has_what_was_rendered() -> None:
+    record = {"id": "a0", "server": "l4-1", "profile": "l4", "start": START, "end": START}
+    attempt = record | {"outcome": "Failed", "class": "OutputFailed", "message": "the bucket is away"}
+    demand = plan(job(status={"attempts": [attempt]}), observed(template=template())).demand
+    assert demand
+    assert demand.prefers == "l4-1"

@@ -5,10 +5,11 @@ import yaml
 
 from comfyard.controller.pools import Node, Pool, shape_of
 from comfyard.controller.resources.access import AGENT, SYNC, Named, build_access
+from comfyard.controller.resources.node_report import ENVIRONMENT, report_name
 from comfyard.controller.resources.server_pod import build_server_pod, model_paths_yaml
 from comfyard.controller.resources.sync_job import build_inventory, build_sync_job, claim_of, sources_of, sync_name
 from comfyard.controller.settings import Settings
-from comfyard.kube.kinds import NETWORK_POLICY, ROLE, Obj
+from comfyard.kube.kinds import NETWORK_POLICY, ROLE, SERVICE_ACCOUNT, Obj, name_of
 from tests.builders import UID, profile
 
 SETTINGS = Settings(image="comfyard:1")
@@ -93,6 +94,50 @@ def test_custom_nodes_make_another_pool_and_none_leave_its_name() -> None:
     assert Pool("studio", "l4", ("models",), "", "s").name == "l4-f908b4fb"  # as it was before there were any
 
 
+def mounts_of_agent(made: Obj) -> dict[str, tuple[str, bool]]:
+    """Claim and whether it is read-only, by path, of what the agent has mounted of claims."""
+    claims = {
+        v["name"]: v["persistentVolumeClaim"]["claimName"]
+        for v in made["spec"]["volumes"]
+        if "persistentVolumeClaim" in v
+    }
+    mounts = container("agent", made)["volumeMounts"]
+    return {m["mountPath"]: (claims[m["name"]], m.get("readOnly", False)) for m in mounts if m["name"] in claims}
+
+
+def test_inputs_are_mounted_for_the_agent_alone_and_read_only() -> None:
+    made = build_server_pod(with_inputs("photos", "models"), profile(), "abcde", SETTINGS)
+    assert mounts_of_agent(made) == {
+        "/results": ("results", False),
+        "/inputs/results": ("results", True),
+        "/inputs/photos": ("photos", True),
+        "/inputs/models": ("models", True),
+    }
+    env = {e["name"]: e.get("value") for e in container("agent", made)["env"]}
+    assert (env["COMFYARD_INPUTS_DIRECTORY"], env["COMFYARD_INPUT_DIRECTORY"]) == ("/inputs", "/comfyui/input")
+    assert not [m for m in container("comfyui", made)["volumeMounts"] if m["mountPath"].startswith("/inputs")]
+
+
+def with_inputs(*claims: str, results: str = "results") -> Pool:
+    return Pool("studio", "l4", ("models",), results, shape_of(profile()), input_claims=claims)
+
+
+@pytest.mark.parametrize(("results", "claims"), [("results", ("models",)), ("models", ()), ("models", ("photos",))])
+def test_a_claim_is_one_volume_whatever_it_is_for(results: str, claims: tuple[str, ...]) -> None:
+    made = build_server_pod(with_inputs(*claims, results=results), profile(), "abcde", SETTINGS)
+    found = [v["persistentVolumeClaim"] for v in made["spec"]["volumes"] if "persistentVolumeClaim" in v]
+    assert sorted(v["claimName"] for v in found) == sorted({"models", results, *claims})
+    assert {v["claimName"] for v in found if not v.get("readOnly")} == {results}
+    assert {m["name"] for c in made["spec"]["containers"] for m in c["volumeMounts"]} <= {
+        v["name"] for v in made["spec"]["volumes"]
+    }
+
+
+def test_inputs_make_another_pool_and_none_leave_its_name() -> None:
+    assert with_inputs("photos").name != with_inputs().name
+    assert with_inputs().name == Pool("studio", "l4", ("models",), "results", shape_of(profile())).name
+
+
 def test_results_to_s3_need_no_claim() -> None:
     assert "results" not in {v["name"] for v in pod(results="")["spec"]["volumes"]}
 
@@ -146,6 +191,15 @@ def test_each_program_reads_the_secrets_that_are_named_for_it_and_no_other() -> 
     assert rules(Named(), "secrets") == {}
 
 
+def test_an_agent_writes_the_reports_of_its_namespace_only() -> None:
+    assert rules(Named(node_reports={"b", "a"}), "configmaps") == {AGENT: (["a", "b"], ["get", "patch"])}
+
+
+def test_an_agent_knows_where_to_tell_its_node_classes() -> None:
+    env = {e["name"]: e.get("value") for e in container("agent", pod(nodes=(Node("pack", COMMIT, "loras"),)))["env"]}
+    assert env[ENVIRONMENT] == report_name(profile(), [("pack", COMMIT)])
+
+
 def test_a_sync_writes_its_inventories_only() -> None:
     assert rules(Named(inventories={"b", "a"}), "configmaps") == {SYNC: (["a", "b"], ["get", "patch"])}
     assert rules(Named(), "configmaps") == {}
@@ -160,3 +214,9 @@ def test_the_policy_speaks_of_the_ip_versions_that_pods_have(pod_ips: str, block
     policy = next(obj for kind, obj in build_access("studio", Named(), families) if kind is NETWORK_POLICY)
     peers = [peer["ipBlock"]["cidr"] for rule in policy["spec"]["egress"] for peer in rule.get("to", [])]
     assert peers == blocks
+
+
+def test_service_accounts_tell_the_image_of_our_programs() -> None:
+    told = build_access("studio", Named(), image="comfyard:1")
+    annotations = {name_of(obj): obj["metadata"].get("annotations") for kind, obj in told if kind is SERVICE_ACCOUNT}
+    assert annotations == {name: {"comfyard.io/image": "comfyard:1"} for name in (AGENT, SYNC)}

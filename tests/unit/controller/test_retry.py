@@ -1,61 +1,120 @@
+"""Design section 4's table of failures: each class, and what follows from it."""
+
+from datetime import timedelta
+
 import pytest
 
-from comfyard.api.generation_job import Attempt
+from comfyard.api.attempts import parse_time
+from comfyard.api.generation_job import MOST_ATTEMPTS, Attempt
 from comfyard.controller.retry import LOST_LIMIT, Again, GiveUp, after_attempts
 
+OOM = "ServerLost:OOMKilled"
+"""A lost server with its cause."""
 
-def attempts(*classes: str, message: str = "boom") -> list[Attempt]:
-    return [
-        Attempt.model_validate(
-            {
-                "id": str(i),
-                "server": "s",
-                "start": "2026-01-02T03:04:00Z",
-                "end": "2026-01-02T03:04:05Z",
-                "outcome": "Failed",
-                "class": kind,
-                "message": f"{message} {i}" if kind != "Same" else message,
-            }
-            | ({"class": "NodeError"} if kind == "Same" else {})
-        )
-        for i, kind in enumerate(classes)
-    ]
+SAME = "NodeError:same"
+"""A node's error, in the words of others like it."""
+
+
+def attempts(*kinds: str) -> list[Attempt]:
+    """Failed attempts, each with words of its own."""
+    return [attempt(number, *kind.split(":")) for number, kind in enumerate(kinds)]
+
+
+def attempt(number: int, kind: str, more: str = "") -> Attempt:
+    record = {"id": str(number), "server": f"s{number}", "start": "2026-01-02T03:04:00Z", "end": "2026-01-02T03:04:05Z"}
+    outcome = {"outcome": "Stopped"} if kind == "Stopped" else {"outcome": "Failed", "class": kind}
+    reason = {"reason": more} if more == "OOMKilled" else {}
+    message = "boom" if more == "same" else f"boom {number}"
+    return Attempt.model_validate({**record, **outcome, **reason, "message": message})
 
 
 @pytest.mark.parametrize(
-    ("classes", "profile", "seconds"),
+    ("kinds", "profile", "seconds"),
     [
         ((), 0, None),
         (("NodeError",), 0, 10),
         (("NodeError", "NodeError"), 0, 20),
-        (("ServerLost",) * 5, 0, None),
+        (("InputFailed",), 0, 10),
+        (("InputFailed", "InputFailed"), 0, 20),
+        (("OutputFailed",), 0, 10),
+        (("OutputFailed", "ServerLost", "OutputFailed"), 0, 20),
+        (("OutputFailed", "InputFailed"), 0, 20),
         (("ServerStuck",), 0, None),
+        (("ServerLost",) * LOST_LIMIT, 0, None),
+        ((OOM,), 0, 10),
+        ((OOM, "ServerLost"), 0, None),
         (("OutOfVRAM",), 0, None),
         (("OutOfVRAM", "OutOfVRAM"), 1, None),
         (("OutOfVRAM", "OutOfVRAM", "OutOfVRAM"), 1, None),
-        (("OutputFailed", "ServerLost", "OutputFailed"), 0, 20),
+        (("OutOfVRAM", "NodeError", "OutOfVRAM"), 1, None),
+        (("Stopped",) * 9, 0, None),
     ],
 )
-def test_tried_again(classes: tuple[str, ...], profile: int, seconds: int | None) -> None:
-    verdict = after_attempts(attempts(*classes), profiles=2, backoff_limit=2)
+def test_tried_again(kinds: tuple[str, ...], profile: int, seconds: int | None) -> None:
+    failed = attempts(*kinds)
+    verdict = after_attempts(failed, profiles=2, backoff_limit=2)
     assert isinstance(verdict, Again)
     assert verdict.profile == profile
-    wait = verdict.not_before and (verdict.not_before.minute - 4) * 60 + verdict.not_before.second - 5
-    assert wait == seconds
+    wait = None if seconds is None else parse_time(failed[-1].end) + timedelta(seconds=seconds)
+    assert verdict.not_before == wait
 
 
 @pytest.mark.parametrize(
-    ("classes", "reason"),
+    ("kinds", "reason", "message"),
     [
-        (("Invalid",), "Invalid"),
-        (("NodeError",) * 3, "BackoffLimitExceeded"),
-        (("Same", "Same"), "NodeError"),
-        (("ServerStuck",) * 3, "BackoffLimitExceeded"),
-        (("OutOfVRAM",) * 4, "OutOfVRAM"),
-        (("ServerLost",) * (LOST_LIMIT + 1), "ServerLost"),
+        (("Invalid",), "Invalid", "boom 0"),
+        (("NodeError",) * 3, "BackoffLimitExceeded", "failed 3 times, backoffLimit is 2: boom 2"),
+        ((SAME, SAME), "NodeError", "the same error twice: boom"),
+        ((SAME, "ServerLost", SAME), "NodeError", "the same error twice: boom"),
+        (("InputFailed",) * 3, "BackoffLimitExceeded", "failed 3 times, backoffLimit is 2: boom 2"),
+        (("OutputFailed",) * 3, "BackoffLimitExceeded", "failed 3 times, backoffLimit is 2: boom 2"),
+        (
+            ("InputFailed", "NodeError", "OutputFailed"),
+            "BackoffLimitExceeded",
+            "failed 3 times, backoffLimit is 2: boom 2",
+        ),
+        (("ServerStuck",) * 3, "BackoffLimitExceeded", "failed 3 times, backoffLimit is 2: boom 2"),
+        ((OOM,) * 3, "BackoffLimitExceeded", "failed 3 times, backoffLimit is 2: boom 2"),
+        (("OutOfVRAM",) * 4, "OutOfVRAM", "out of VRAM on every profile of the job; add one with more memory: boom 3"),
+        (
+            ("ServerLost",) * (LOST_LIMIT + 1),
+            "ServerLost",
+            f"lost {LOST_LIMIT + 1} servers, which is more than chance: boom {LOST_LIMIT}",
+        ),
     ],
 )
-def test_given_up(classes: tuple[str, ...], reason: str) -> None:
-    verdict = after_attempts(attempts(*classes), profiles=2, backoff_limit=2)
+def test_given_up(kinds: tuple[str, ...], reason: str, message: str) -> None:
+    assert after_attempts(attempts(*kinds), profiles=2, backoff_limit=2) == GiveUp(reason, message)
+
+
+@pytest.mark.parametrize("kind", ["NodeError", "InputFailed", "OutputFailed", "ServerStuck", OOM])
+def test_without_a_limit_nothing_that_counts_is_tried_again(kind: str) -> None:
+    assert isinstance(after_attempts(attempts(kind), profiles=1, backoff_limit=0), GiveUp)
+
+
+@pytest.mark.parametrize("kind", ["ServerLost", "OutOfVRAM"])
+def test_without_a_limit_what_does_not_count_is_tried_again(kind: str) -> None:
+    assert isinstance(after_attempts(attempts(kind), profiles=1, backoff_limit=0), Again)
+
+
+@pytest.mark.parametrize(
+    ("kind", "server"),
+    [("OutputFailed", "s1"), ("OutOfVRAM", "s1"), ("NodeError", ""), ("ServerStuck", ""), ("ServerLost", "")],
+)
+def test_what_was_rendered_and_what_was_freed_is_where_it_was(kind: str, server: str) -> None:
+    verdict = after_attempts(attempts("ServerLost", kind), profiles=1, backoff_limit=2)
+    assert isinstance(verdict, Again)
+    assert verdict.server == server
+
+
+def test_waiting_is_bounded() -> None:
+    failed = attempts(*("OutputFailed",) * 12)
+    verdict = after_attempts(failed, profiles=1, backoff_limit=16)
+    assert isinstance(verdict, Again)
+    assert verdict.not_before == parse_time(failed[-1].end) + timedelta(minutes=6)
+
+
+def test_a_status_has_room_for_all_attempts() -> None:
+    verdict = after_attempts(attempts(*("Stopped",) * MOST_ATTEMPTS), profiles=1, backoff_limit=2)
     assert isinstance(verdict, GiveUp)
-    assert verdict.reason == reason
+    assert verdict.reason == "TooManyAttempts"

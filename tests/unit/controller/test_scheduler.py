@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
@@ -41,6 +42,14 @@ def test_an_idle_server_gets_the_job() -> None:
     result = schedule([demand("a")], [server("s")], PROFILES, NOW)
     assert result.assign[("studio", "a")].name == "s"
     assert not result.grow
+
+
+def test_a_job_gets_the_server_that_it_prefers_if_that_is_free() -> None:
+    wanted = replace(demand("a"), prefers="t")
+    assert schedule([wanted], [server("s"), server("t")], PROFILES, NOW).assign["studio", "a"].name == "t"
+    assert schedule([wanted], [server("s"), server("t", busy=True)], PROFILES, NOW).assign["studio", "a"].name == "s"
+    other = server("t", where=pool("others"))
+    assert schedule([wanted], [server("s"), other], PROFILES, NOW).assign["studio", "a"].name == "s"
 
 
 def test_priority_goes_before_age() -> None:

@@ -5,6 +5,8 @@ import io
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from comfyard.outputs.description import describe
@@ -50,6 +52,37 @@ def test_what_is_no_picture_has_no_pixels(tmp_path: Path, name: str, content_typ
     with (tmp_path / name).open("rb") as file:
         found = describe(file, name)
     assert (found.content_type, found.width, found.height) == (content_type, None, None)
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.webm"])
+def test_a_film_has_pixels_too(name: str) -> None:
+    with (Path(__file__).parent / "media" / name).open("rb") as file:
+        found = describe(file, name)
+    assert (found.width, found.height) == (32, 16)
+
+
+@given(st.binary(max_size=64), st.sampled_from(["a.mp4", "a.mov", "a.webm", "a.mkv", "a.png", "a.webp", "a.tiff"]))
+def test_whatever_a_node_has_stored_is_described(content: bytes, name: str) -> None:
+    found = describe(as_file(content), name)
+    assert (found.bytes, found.width, found.height) == (len(content), None, None)
+
+
+@given(st.data())
+def test_a_film_that_is_cut_is_described(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(["film.mp4", "film.webm"]))
+    content = (Path(__file__).parent / "media" / name).read_bytes()
+    cut = data.draw(st.integers(0, len(content)))
+    found = describe(as_file(content[:cut]), name)
+    assert (found.width, found.height) in {(32, 16), (None, None)}
+
+
+def test_a_film_that_lies_about_a_length_is_described() -> None:
+    content = bytes.fromhex("b0 01ffffffffffffff ba 81 10")
+    assert describe(as_file(content), "a.webm").width is None
+
+
+def as_file(content: bytes) -> io.BufferedRandom:
+    return io.BufferedRandom(io.BytesIO(content))  # type: ignore[arg-type] # as good as a raw file
 
 
 def test_a_broken_picture_is_stored_without_pixels(tmp_path: Path) -> None:

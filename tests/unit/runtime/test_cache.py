@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from comfyard.api.model_bundle import ModelBundle
-from comfyard.kube.kinds import GENERATION_JOB, MODEL_BUNDLE, POD
+from comfyard.kube.kinds import GENERATION_JOB, MODEL_BUNDLE, NAMESPACE, POD
 from comfyard.runtime.cache import Cache
 from tests.builders import meta, ready
 
@@ -108,3 +108,43 @@ def test_the_contents_that_running_jobs_use_are_known() -> None:
     cache.put(GENERATION_JOB, job({"template": accepted["template"]}, 2))
     assert cache.jobs.assigned_revisions("studio") == set()
     assert not cache.jobs.is_assigned(("studio", "a"))
+
+
+def taking(*sources: str, version: int = 1, **status: Any) -> dict[str, Any]:
+    inputs = [{"parameter": f"p{i}", "job": {"name": name, "output": "image"}} for i, name in enumerate(sources)]
+    whole = job(status, version)
+    return {**whole, "spec": {**whole["spec"], "inputs": inputs}}
+
+
+def test_jobs_that_take_inputs_are_known_by_where_they_take_them_from_until_they_are_finished() -> None:
+    cache = Cache([GENERATION_JOB])
+    cache.put(GENERATION_JOB, taking("first", "first", "second"))
+    assert cache.jobs.takers == {("studio", "first"): {("studio", "a")}, ("studio", "second"): {("studio", "a")}}
+    cache.put(GENERATION_JOB, taking("first", version=2, conditions=[{**ready()[0], "type": "Complete"}]))
+    assert cache.jobs.takers == {}
+
+
+def test_jobs_that_lost_their_server_are_known_by_it_until_they_have_tried_again() -> None:
+    cache = Cache([GENERATION_JOB])
+    record = {"id": "1", "server": "s", "start": "2026-01-02T03:04:00Z", "end": "2026-01-02T03:04:05Z"}
+    lost, done = ({**record, "outcome": "Failed", "class": kind} for kind in ("ServerLost", "NodeError"))
+    cache.put(GENERATION_JOB, job({"attempts": [lost]}))
+    assert cache.jobs.losers == {("studio", "s"): {("studio", "a")}}
+    cache.put(GENERATION_JOB, job({"attempts": [lost, done]}, 2))
+    assert cache.jobs.losers == {}
+    cache.put(GENERATION_JOB, job({"attempts": [lost]}, 3))
+    cache.remove(GENERATION_JOB, ("studio", "a"))
+    assert cache.jobs.losers == {}
+
+
+def test_little_is_kept_of_namespaces() -> None:
+    cache = Cache([NAMESPACE])
+    metadata = {
+        "name": "studio",
+        "resourceVersion": "1",
+        "annotations": {"a": "b"},
+        "managedFields": [{"manager": "x"}],
+    }
+    cache.put(NAMESPACE, {"metadata": metadata, "spec": {"finalizers": ["kubernetes"]}})
+    kept = {"name": "studio", "resourceVersion": "1", "annotations": {"a": "b"}}
+    assert cache.get(NAMESPACE, "", "studio") == {"metadata": kept}

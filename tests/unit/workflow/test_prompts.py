@@ -8,7 +8,7 @@ from comfyard.api.workflow_template import WorkflowTemplateSpec
 from comfyard.workflow.digest import digest
 from comfyard.workflow.parameters import MAX_SEED
 from comfyard.workflow.prompts import build_prompts, prompt_id
-from tests.builders import UID, template_spec
+from tests.builders import UID, graph, template_spec
 
 
 def prompts(seed: int = 5, count: int = 2, attempt: int = 0) -> list[Any]:
@@ -44,7 +44,10 @@ def test_files_lie_in_a_folder_of_the_job_attempt_and_index() -> None:
 
 
 def test_nodes_that_no_output_needs_are_not_sent() -> None:
-    assert "6" not in prompts()[0].graph
+    alone = {"70": {"class_type": "PreviewImage", "inputs": {"images": ["8", 0]}}}
+    spec = WorkflowTemplateSpec.model_validate(template_spec(graph=graph() | alone))
+    [prompt] = build_prompts(spec, {"prompt": "x", "steps": 2}, 1, uid=UID, attempt=0, count=1)
+    assert set(prompt.graph) == set(graph())
 
 
 def test_the_template_is_not_changed() -> None:

@@ -15,7 +15,7 @@ from lightkube.models.networking_v1 import (
 )
 from lightkube.models.rbac_v1 import PolicyRule, Role, RoleBinding, RoleRef, Subject
 
-from comfyard.api.meta import GROUP, LABEL_COMPONENT, LABEL_MANAGED_BY, MANAGED_BY
+from comfyard.api.meta import ANNOTATION_IMAGE, GROUP, LABEL_COMPONENT, LABEL_MANAGED_BY, MANAGED_BY
 from comfyard.kube.kinds import NETWORK_POLICY, ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind, Obj
 
 AGENT = "comfyard-agent"
@@ -39,26 +39,32 @@ class Named:
         job_secrets: Secrets that its unfinished jobs name, for agents.
         bundle_secrets: Secrets that its bundles name, for store syncs.
         inventories: ConfigMaps that store syncs write.
+        node_reports: ConfigMaps that agents write.
     """
 
     job_secrets: Collection[str] = ()
     bundle_secrets: Collection[str] = ()
     inventories: Collection[str] = ()
+    node_reports: Collection[str] = ()
 
 
-def build_access(namespace: str, named: Named, families: Sequence[int] = (4,)) -> list[tuple[Kind, Obj]]:
+def build_access(
+    namespace: str, named: Named, families: Sequence[int] = (4,), image: str = ""
+) -> list[tuple[Kind, Obj]]:
     """Everything that a namespace needs before our programs run in it.
 
     Args:
         namespace: The namespace of the jobs or bundles.
         named: What they may use in it.
         families: IP versions of the cluster's pods. Rules for others make some policy engines refuse all rules.
+        image: That our programs run, told to people who want to read a claim with it.
     """
     agent = [
         PolicyRule(apiGroups=[GROUP], resources=["generationjobs"], verbs=["get", "list", "watch"]),
         PolicyRule(apiGroups=[GROUP], resources=["generationjobs/status"], verbs=["patch"]),
         PolicyRule(apiGroups=["apps"], resources=["controllerrevisions"], verbs=["get"]),
         *_by_name("secrets", named.job_secrets, "get"),
+        *_by_name("configmaps", named.node_reports, "get", "patch"),
     ]
     sync = [
         PolicyRule(apiGroups=[GROUP], resources=["modelbundles"], verbs=["get", "list", "watch"]),
@@ -68,8 +74,8 @@ def build_access(namespace: str, named: Named, families: Sequence[int] = (4,)) -
         *_by_name("configmaps", named.inventories, "get", "patch"),
     ]
     return [
-        *_program(namespace, AGENT, agent),
-        *_program(namespace, SYNC, sync),
+        *_program(namespace, AGENT, agent, image),
+        *_program(namespace, SYNC, sync, image),
         (NETWORK_POLICY, _isolate(namespace, families)),
     ]
 
@@ -81,10 +87,14 @@ def _by_name(resource: str, names: Collection[str], *verbs: str) -> list[PolicyR
     return [PolicyRule(apiGroups=[""], resources=[resource], resourceNames=sorted(names), verbs=list(verbs))]
 
 
-def _program(namespace: str, name: str, rules: list[PolicyRule]) -> list[tuple[Kind, Obj]]:
-    meta = ObjectMeta(name=name, namespace=namespace, labels={LABEL_MANAGED_BY: MANAGED_BY})
+def _program(namespace: str, name: str, rules: list[PolicyRule], image: str) -> list[tuple[Kind, Obj]]:
+    own = {LABEL_MANAGED_BY: MANAGED_BY}
+    meta = ObjectMeta(name=name, namespace=namespace, labels=own)
+    told = ObjectMeta(
+        name=name, namespace=namespace, labels=own, annotations={ANNOTATION_IMAGE: image} if image else None
+    )
     return [
-        (SERVICE_ACCOUNT, ServiceAccount(metadata=meta, automountServiceAccountToken=False).to_dict()),
+        (SERVICE_ACCOUNT, ServiceAccount(metadata=told, automountServiceAccountToken=False).to_dict()),
         (ROLE, Role(metadata=meta, rules=rules).to_dict()),
         (
             ROLE_BINDING,

@@ -34,7 +34,8 @@ from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 
 from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.meta import API_VERSION, GROUP, LABEL_POOL, LABEL_PROFILE
-from comfyard.controller.pools import Node, Pool
+from comfyard.controller.pools import COMFYUI, Node, Pool
+from comfyard.controller.resources import node_report
 from comfyard.controller.resources.access import AGENT, COMPONENT_SERVER, labels
 from comfyard.controller.resources.restricted import TOKEN_MOUNT, container_security, pod_security, token_volume
 from comfyard.controller.settings import Settings
@@ -49,6 +50,7 @@ _GRACE_SECONDS = 30
 _WORK = "/comfyui"
 _RUN = "/comfyard/run"
 _RESULTS = "/results"
+_INPUTS = "/inputs"
 _CONFIG = "/comfyard/config"
 _CUSTOM_NODES = "/comfyard/custom_nodes"
 _MODEL_PATHS = "extra_model_paths.yaml"
@@ -135,7 +137,7 @@ def _comfyui(pool: Pool, profile: HardwareProfile) -> Container:
     server, gpu = profile.spec.server, profile.spec.gpu
     gpus = {gpu.resource_name: str(gpu.count)} if gpu.count else {}
     return Container(
-        name="comfyui",
+        name=COMFYUI,
         image=server.image,
         imagePullPolicy=server.image_pull_policy,
         command=list(server.command) or None,
@@ -164,8 +166,8 @@ def _comfyui(pool: Pool, profile: HardwareProfile) -> Container:
             VolumeMount(name="run", mountPath=_RUN, readOnly=True),
             VolumeMount(name="config", mountPath=_CONFIG, readOnly=True),
             *(
-                VolumeMount(name=f"models-{index}", mountPath=f"/models/{index}", readOnly=True)
-                for index, _ in enumerate(pool.model_claims)
+                VolumeMount(name=_claim_volumes(pool)[claim], mountPath=f"/models/{index}", readOnly=True)
+                for index, claim in enumerate(pool.model_claims)
             ),
             *(_node_mount(pool, node) for node in pool.nodes),
         ],
@@ -175,7 +177,7 @@ def _comfyui(pool: Pool, profile: HardwareProfile) -> Container:
 def _node_mount(pool: Pool, node: Node) -> VolumeMount:
     """Where ComfyUI imports it from, as the store sync laid it down. Python can do without writing __pycache__."""
     return VolumeMount(
-        name=f"models-{pool.model_claims.index(node.claim)}",
+        name=_claim_volumes(pool)[node.claim],
         mountPath=f"{_CUSTOM_NODES}/{node.name}",
         subPath=f"{OWN}/nodes/{node.commit}",
         readOnly=True,
@@ -200,17 +202,20 @@ def _agent(pool: Pool, profile: HardwareProfile, settings: Settings) -> Containe
     env = {
         "COMFYARD_NAMESPACE": pool.namespace,
         "COMFYARD_GPUS": str(profile.spec.gpu.count),
+        "COMFYARD_IMAGE": profile.spec.server.image,
         "COMFYARD_COMFYUI_URL": f"http://127.0.0.1:{COMFYUI_PORT}",
         "COMFYARD_OUTPUT_DIRECTORY": f"{_WORK}/output",
+        "COMFYARD_INPUT_DIRECTORY": f"{_WORK}/input",
+        "COMFYARD_INPUTS_DIRECTORY": _INPUTS,
         "COMFYARD_RUN_DIRECTORY": _RUN,
         "COMFYARD_RESULTS_DIRECTORY": _RESULTS,
         "COMFYARD_RESULTS_CLAIM": pool.results_claim,
         "COMFYARD_STUCK_SECONDS": str(settings.stuck_seconds),
         "COMFYARD_DRAIN_SECONDS": str(DRAIN_SECONDS),
         "COMFYARD_PORT": str(AGENT_PORT),
+        node_report.ENVIRONMENT: node_report.report_name(profile, pool.packages),
     }
     own_name = ObjectFieldSelector(fieldPath="metadata.name")
-    results = [VolumeMount(name="results", mountPath=_RESULTS)] if pool.results_claim else []
     return Container(
         name="agent",
         image=settings.image,
@@ -230,9 +235,19 @@ def _agent(pool: Pool, profile: HardwareProfile, settings: Settings) -> Containe
             VolumeMount(name="run", mountPath=_RUN),
             VolumeMount(name="agent-tmp", mountPath="/tmp"),  # noqa: S108 - an emptyDir
             TOKEN_MOUNT,
-            *results,
+            *_results_and_inputs(pool),
         ],
     )
+
+
+def _results_and_inputs(pool: Pool) -> list[VolumeMount]:
+    """Results to be written; inputs to be read, also from what earlier jobs have written, on the same servers."""
+    volumes, results = _claim_volumes(pool), pool.results_claim
+    readable = [*([results] if results else []), *pool.input_claims]
+    return [
+        *([VolumeMount(name=volumes[results], mountPath=_RESULTS)] if results else []),
+        *(VolumeMount(name=volumes[each], mountPath=f"{_INPUTS}/{each}", readOnly=True) for each in readable),
+    ]
 
 
 def _probe(path: str, *, period: int, failures: int) -> Probe:
@@ -254,15 +269,25 @@ def _volumes(pool: Pool) -> list[Volume]:
         Volume(name="config", downwardAPI=DownwardAPIVolumeSource(items=[own])),
         *(
             Volume(
-                name=f"models-{index}",
-                persistentVolumeClaim=PersistentVolumeClaimVolumeSource(claimName=claim, readOnly=True),
+                name=name,
+                persistentVolumeClaim=PersistentVolumeClaimVolumeSource(
+                    claimName=claim, readOnly=claim != pool.results_claim or None
+                ),
             )
-            for index, claim in enumerate(pool.model_claims)
+            for claim, name in _claim_volumes(pool).items()
         ),
-        *([_results_volume(pool.results_claim)] if pool.results_claim else []),
         token_volume(),
     ]
 
 
-def _results_volume(claim: str) -> Volume:
-    return Volume(name="results", persistentVolumeClaim=PersistentVolumeClaimVolumeSource(claimName=claim))
+def _claim_volumes(pool: Pool) -> dict[str, str]:
+    """The volume of each claim. One, whatever it is for: kubelet waits for ever for the second of one claim.
+
+    Seen with Kubernetes 1.24 to 1.33 (kubernetes/kubernetes#132921).
+    """
+    named = [
+        *((claim, f"models-{index}") for index, claim in enumerate(pool.model_claims)),
+        *([(pool.results_claim, "results")] if pool.results_claim else []),
+        *((claim, f"inputs-{index}") for index, claim in enumerate(pool.input_claims)),
+    ]
+    return dict(reversed(named))  # of several names of a claim the first

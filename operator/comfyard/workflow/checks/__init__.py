@@ -1,0 +1,1 @@
+"""What can be said of a graph and its parameters before any server sees them. Pure."""
