@@ -3,15 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from comfyard import __version__
+from comfyard.cli import jobs
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Comfyard on Kubernetes"
 )
+app.add_typer(jobs.app)
 
 
 def _log() -> None:
@@ -64,6 +67,48 @@ def store(
     from comfyard.cli.inventory import show  # noqa: PLC0415
 
     raise typer.Exit(show(claim, namespace, output))
+
+
+@app.command()
+def convert(
+    workflow: Annotated[Path, typer.Argument(help="A workflow that ComfyUI's editor has saved.")],
+    object_info: Annotated[
+        str, typer.Option(help="A server (http://…), or a file with its /object_info. Without: ComfyUI's own nodes.")
+    ] = "",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Without: standard output.")] = None,
+) -> None:
+    """Convert a workflow of ComfyUI's editor to the API format."""
+    from comfyard.cli.convert import write  # noqa: PLC0415
+
+    raise typer.Exit(write(workflow, object_info, output))
+
+
+@app.command()
+def lint(
+    files: Annotated[list[str], typer.Argument(help="Manifests and graphs, folders of them, or - for stdin.")],
+    object_info: Annotated[
+        str, typer.Option(help="A server (http://…), or a file with its /object_info. Without: ComfyUI's own nodes.")
+    ] = "",
+) -> None:
+    """Check manifests and graphs without a cluster; exits with 1 on errors, not on warnings."""
+    from comfyard.cli.lint import lint  # noqa: PLC0415
+
+    raise typer.Exit(lint(files, object_info))
+
+
+@app.command()
+def render(
+    files: Annotated[list[str], typer.Argument(help="A template and what belongs to it, folders, or - for stdin.")],
+    job: Annotated[str, typer.Option(help="A job of the files. Without: the only one, or the template alone.")] = "",
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="NAME=@FILE for what a file holds."),
+    ] = None,
+) -> None:
+    """Print the graph that ComfyUI would get."""
+    from comfyard.cli.render import render  # noqa: PLC0415
+
+    raise typer.Exit(render(files, job, parameters or []))
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """`comfyard store`: what lies on the claims with models, as the store sync has told last."""
 
-import asyncio
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from comfyard.api.meta import LABEL_COMPONENT, LABEL_MANAGED_BY, MANAGED_BY
+from comfyard.cli.session import CommandError, connect, execute
 from comfyard.controller.resources.access import COMPONENT_SYNC
-from comfyard.kube.client import LightkubeClient
-from comfyard.kube.errors import ApiError, NotFoundError
+from comfyard.kube.errors import NotFoundError
 from comfyard.kube.kinds import CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, Obj
+from comfyard.kube.protocol import KubeClient
 from comfyard.store.inventory import Inventory, Tally
 from comfyard.sync.inventory import read
 
@@ -40,10 +40,6 @@ class Told:
     inventory: Inventory | None
 
 
-class NothingError(Exception):
-    """There is nothing to show, and why."""
-
-
 def show(claim: str, namespace: str, output: Output) -> int:
     """Print what lies on a claim; on all that hold models, if none is named.
 
@@ -55,11 +51,12 @@ def show(claim: str, namespace: str, output: Output) -> int:
     Returns:
         The exit code.
     """
-    try:
-        found = asyncio.run(_find(claim, namespace))
-    except (ApiError, NothingError) as error:
-        typer.echo(f"comfyard: {error}", err=True)
-        return 1
+    return execute(_show(claim, namespace, output))
+
+
+async def _show(claim: str, namespace: str, output: Output) -> int:
+    async with connect() as client:
+        found = await _find(client, claim, namespace or client.namespace)
     if output == "json":
         typer.echo(to_json(found))
         return 0
@@ -69,24 +66,19 @@ def show(claim: str, namespace: str, output: Output) -> int:
     return 0
 
 
-async def _find(claim: str, namespace: str) -> list[Told]:
-    client = LightkubeClient.from_environment("comfyard")
-    try:
-        where = namespace or client.namespace
-        objects = (await client.list(CONFIG_MAP, where, labels=_INVENTORIES)).items
-        if claim and not chosen(objects, claim):
-            try:
-                await client.get(PERSISTENT_VOLUME_CLAIM, claim, where)
-            except NotFoundError as error:
-                raise NothingError(f"there is no PersistentVolumeClaim {claim} in namespace {where}") from error
-    finally:
-        await client.close()
+async def _find(client: KubeClient, claim: str, namespace: str) -> list[Told]:
+    objects = (await client.list(CONFIG_MAP, namespace, labels=_INVENTORIES)).items
     found = chosen(objects, claim)
+    if claim and not found:
+        try:
+            await client.get(PERSISTENT_VOLUME_CLAIM, claim, namespace)
+        except NotFoundError as error:
+            raise CommandError(f"there is no PersistentVolumeClaim {claim} in namespace {namespace}") from error
     if not found:
-        raise NothingError(f"no ModelBundle in namespace {where} uses {f'claim {claim}' if claim else 'a claim'}")
+        raise CommandError(f"no ModelBundle in namespace {namespace} uses {f'claim {claim}' if claim else 'a claim'}")
     if not any(told.inventory for told in found):
         names = ", ".join(told.claim for told in found)
-        raise NothingError(f"nothing is known of {names} yet: the store sync tells when it is done")
+        raise CommandError(f"nothing is known of {names} yet: the store sync tells when it is done")
     return found
 
 
