@@ -19,7 +19,6 @@ from comfyard.kube.client import LightkubeClient
 from comfyard.kube.informer import Informer
 from comfyard.kube.kinds import GENERATION_JOB, MODEL_BUNDLE, Kind
 from hack.demo.cluster import Cluster, CommandError, current_cluster
-from hack.demo.results import fetch_results
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart"
@@ -41,8 +40,8 @@ def main() -> None:
         install(cluster)
         install_model_host(cluster)
         order(cluster)
-        job = asyncio.run(follow(cluster))
-        show(cluster, job)
+        asyncio.run(follow(cluster))
+        show(cluster)
     except CommandError as error:
         console.print(f"[red]this failed:[/] {error}", markup=True, soft_wrap=True)
         sys.exit(1)
@@ -74,14 +73,16 @@ def install_model_host(cluster: Cluster) -> None:
 
 
 def order(cluster: Cluster) -> None:
-    """The four resources."""
+    """The four resources, checked before anything is started for them."""
+    step("Checking the manifests, without a cluster", "comfyard lint examples/quickstart/")
+    print(cluster.comfyard("lint", str(QUICKSTART)).strip())
     step("Ordering two pictures", f"kubectl apply -n {NAMESPACE} -f examples/quickstart/")
     text = "\n---\n".join(path.read_text() for path in sorted(QUICKSTART.glob("*.yaml")))
     console.print(cluster.apply(cluster.with_images(text), NAMESPACE).strip())
 
 
-async def follow(cluster: Cluster) -> dict[str, Any]:
-    """Bars for the download and the rendering, from status alone; returns the finished job."""
+async def follow(cluster: Cluster) -> None:
+    """Bars for the download and the rendering, from status alone, until the job is finished."""
     console.print()
     client = LightkubeClient.from_kubeconfig(cluster.kubeconfig, "comfyard-demo")
     columns = (
@@ -94,20 +95,17 @@ async def follow(cluster: Cluster) -> dict[str, Any]:
         async with asyncio.timeout(_FOLLOW_SECONDS):
             with Progress(*columns, console=console) as bars:
                 await _until(client, MODEL_BUNDLE, BUNDLE, _bundle_bar(bars))
-                return await _until(client, GENERATION_JOB, JOB, _job_bar(bars))
+                await _until(client, GENERATION_JOB, JOB, _job_bar(bars))
     finally:
         await client.close()
 
 
-async def _until(
-    client: LightkubeClient, kind: Kind, name: str, show_status: Callable[[dict[str, Any]], bool]
-) -> dict[str, Any]:
+async def _until(client: LightkubeClient, kind: Kind, name: str, show_status: Callable[[dict[str, Any]], bool]) -> None:
     informer = Informer(client, kind, NAMESPACE)
     following = asyncio.create_task(informer.run())
     try:
         while not (name in informer.objects and show_status(informer.objects[name])):
             await informer.changed()
-        return informer.objects[name]
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -151,12 +149,11 @@ def _message(status: dict[str, Any]) -> str:
     return next((c["message"] for c in status.get("conditions", []) if c["type"] == "Ready"), "")
 
 
-def show(cluster: Cluster, job: dict[str, Any]) -> None:
+def show(cluster: Cluster) -> None:
     """Where the pictures are, what the cluster says, what to try next."""
-    files = fetch_results(cluster, NAMESPACE, job, OUTPUT)
-    console.print("\n[bold]Your pictures[/] (drawn by the stand-in: it says so on them)")
-    for file in files:
-        console.print(f"  {file.relative_to(ROOT)}")
+    fetch = ("results", JOB, "-n", NAMESPACE, "--force", "--to")
+    step("Your pictures (drawn by the stand-in: it says so on them)", f"comfyard {' '.join(fetch)} {OUTPUT.name}")
+    print(cluster.comfyard(*fetch, str(OUTPUT)).strip())
     step("What the cluster says", f"kubectl get comfy -n {NAMESPACE}")
     print(cluster.kubectl("-n", NAMESPACE, "get", "comfy").strip())
     second = json.loads((ROOT / "hack" / "demo" / "second-job.json").read_text())

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ _PLACEHOLDERS = {
 
 
 class CommandError(Exception):
-    """kubectl or helm has failed; the text is the command and what it said."""
+    """kubectl, helm or comfyard has failed; the text is the command and what it said."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class Cluster:
         """Run helm; returns what it printed. Raises CommandError."""
         return self._run(self.environment.helm_command(*args), b"").decode()
 
+    def comfyard(self, *args: str) -> str:
+        """Run the command line of this checkout; returns what it printed. Raises CommandError."""
+        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+        return self._run([sys.executable, "-m", "comfyard", *args], b"", environment).decode()
+
     def apply(self, manifest: str, namespace: str = "") -> str:
         """`kubectl apply -f -`."""
         where = ("-n", namespace) if namespace else ()
@@ -80,8 +87,8 @@ class Cluster:
             self.kubectl("-n", namespace, "delete", "pod", name, "--wait=false")
 
     @staticmethod
-    def _run(command: list[str], stdin: bytes) -> bytes:
-        done = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=600)
+    def _run(command: list[str], stdin: bytes, environment: dict[str, str] | None = None) -> bytes:
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=600, env=environment)
         if done.returncode != 0:
             raise CommandError(f"{' '.join(command)}\n{(done.stderr or done.stdout).decode().strip()}")
         return done.stdout

@@ -27,6 +27,17 @@ def test_the_api_server_takes_it(kubectl: Kubectl, path: str) -> None:
     kubectl("create", "--dry-run=server", "--validate=strict", "-f", str(path))
 
 
+@pytest.mark.parametrize("mode", [["--server-side=false"], ["--server-side"]], ids=" ".join)
+def test_what_was_applied_does_not_differ_from_what_is_there(kubectl: Kubectl, namespace: str, mode: list[str]) -> None:
+    """Or Git tools would apply it for ever: the API server's defaults are no difference."""
+    files = [argument for path in EXAMPLES for argument in ("-f", str(path))]
+    kubectl("-n", namespace, "apply", *mode, *files)
+    try:
+        assert kubectl("-n", namespace, "diff", *mode, *files) == ""
+    finally:
+        kubectl("-n", namespace, "delete", *files)
+
+
 def test_the_quickstart_fits_together() -> None:
     template = WorkflowTemplate.model_validate(QUICKSTART["WorkflowTemplate"])
     bundle = ModelBundle.model_validate(QUICKSTART["ModelBundle"])

@@ -1,5 +1,6 @@
 """A job that is applied again and again by several tools, under an operator that is killed: rendered once."""
 
+import json
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.api
 
 TIMES = 1000
 RESTARTS = 4
+MOST_BYTES = 4000
+"""Of a finished job, as kubectl shows it: etcd holds tens of thousands of them."""
 TOOLS = ("kubectl", "argocd-controller")
 """Field managers: each owns what it applies, so that neither takes the other's fields for its own."""
 
@@ -95,4 +98,5 @@ async def test_a_job_that_is_applied_a_thousand_times_is_rendered_once(
     job = studio.get("cgj", "lighthouse")
     assert (job["metadata"]["uid"], job["status"]) == (uid, complete["status"])
     assert [attempt["outcome"] for attempt in job["status"]["attempts"]] == ["Succeeded"]
+    assert len(json.dumps(job)) < MOST_BYTES
     assert await executions(sim) == [prompt_id(uid, 0, 0)]

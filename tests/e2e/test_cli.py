@@ -1,9 +1,6 @@
 """The command line as a person uses it, on a real cluster."""
 
 import hashlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,17 +11,8 @@ pytestmark = pytest.mark.e2e
 
 
 def comfyard(studio: Studio, *command: str) -> str:
-    """Run a command to its end, which must be a good one; what it says on stdout."""
-    done = subprocess.run(
-        [sys.executable, "-m", "comfyard", *command, "-n", studio.namespace],
-        env={**os.environ, "KUBECONFIG": str(studio.cluster.kubeconfig)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    """Run a command in the studio's namespace to its end, which must be a good one; what it says on stdout."""
+    return studio.cluster.comfyard(*command, "-n", studio.namespace)
 
 
 def digests(folder: Path) -> dict[str, str]:
