@@ -45,11 +45,14 @@ demo: cluster images ## a cluster, Comfyard in it, two pictures in demo-output/
 .PHONY: test
 test: lint cluster images ## everything: checks, unit tests, API server, cluster
 	@mkdir -p build
-	@# The cluster's tests wait for pods while the others compute. One release serves them all, so they are one process.
+	@# Most tests wait for other programs most of the time, so three processes share the processors. Not more: one release
+	@# serves all tests of the cluster.
 	@$(VENV)/bin/pytest tests/e2e > build/e2e.log 2>&1 & cluster=$$!; \
-	$(VENV)/bin/pytest tests/unit tests/api; others=$$?; \
-	wait $$cluster; clustered=$$?; \
-	cat build/e2e.log; exit $$((others || clustered))
+	$(VENV)/bin/pytest tests/api > build/api.log 2>&1 & api=$$!; \
+	$(VENV)/bin/pytest tests/unit; failed=$$?; \
+	wait $$api || failed=$$?; cat build/api.log; \
+	wait $$cluster || failed=$$?; cat build/e2e.log; \
+	exit $$failed
 
 .PHONY: bench
 bench: cluster images ## what design and docs promise, measured

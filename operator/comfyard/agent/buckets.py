@@ -1,7 +1,6 @@
 """Buckets, with the keys of the Secret that is named for them."""
 
-from comfyard.api.generation_job import S3Input
-from comfyard.api.output import S3Output
+from comfyard.api.output import S3Bucket, S3Output
 from comfyard.api.s3 import endpoint_of
 from comfyard.kube.errors import ForbiddenError, NotFoundError
 from comfyard.kube.kinds import SECRET
@@ -10,7 +9,7 @@ from comfyard.kube.secrets import SecretError, s3_keys
 from comfyard.outputs.s3 import Bucket
 
 
-async def bucket_of(client: KubeClient, namespace: str, place: S3Output | S3Input, where: str) -> Bucket:
+async def bucket_of(client: KubeClient, namespace: str, place: S3Bucket, where: str) -> Bucket:
     """A bucket that a job names.
 
     Args:

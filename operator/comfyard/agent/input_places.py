@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 from comfyard.agent.buckets import bucket_of
 from comfyard.agent.files import open_file
 from comfyard.agent.settings import Settings
-from comfyard.api.generation_job import GenerationJob, JobInput, JobOutput, Result, S3Input
-from comfyard.api.output import S3Output
+from comfyard.api.generation_job import GenerationJob, JobInput, JobOutput, Result
+from comfyard.api.output import S3Bucket
 from comfyard.kube.errors import NotFoundError
 from comfyard.kube.kinds import GENERATION_JOB
 from comfyard.kube.protocol import KubeClient
@@ -91,7 +91,7 @@ class Places:
         except StoreError as error:
             raise InputError(str(error), transient=not error.permanent) from error
 
-    async def _object(self, place: S3Input | S3Output, key: str, where: str) -> Place:
+    async def _object(self, place: S3Bucket, key: str, where: str) -> Place:
         try:
             bucket = await bucket_of(self._client, self._settings.namespace, place, where)
         except SecretError as error:

@@ -17,9 +17,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from comfyard.api.conditions import COMPLETE, FAILED, Conditions, is_true
-from comfyard.api.meta import HTTP_ORIGIN, HTTP_URL, FreeForm, Model, Name, ObjectMeta, Sha256, Text
+from comfyard.api.meta import HTTP_URL, FreeForm, Model, Name, ObjectMeta, Sha256, Text
 from comfyard.api.model_bundle import ClaimSource, ModelPath, SourcePath
-from comfyard.api.output import OutputStore, SecretReference
+from comfyard.api.output import OutputStore, S3Bucket
 from comfyard.api.workflow_template import ParameterName
 
 State = Literal["Pending", "Queued", "Assigned", "Running", "Suspended", "Complete", "Failed"]
@@ -47,16 +47,10 @@ class TemplateReference(Model):
     name: Name
 
 
-class S3Input(Model):
+class S3Input(S3Bucket):
     """An object of a bucket."""
 
-    bucket: Annotated[str, Field(min_length=1, max_length=255)]
     key: SourcePath
-    endpoint: Annotated[str, Field(max_length=512, pattern=HTTP_ORIGIN)] | None = Field(
-        None, description="For stores other than AWS, such as http://seaweedfs:8333."
-    )
-    region: Annotated[str, Field(max_length=64)] = "us-east-1"
-    secret_ref: SecretReference = Field(description="Keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
 
 
 class JobOutput(Model):

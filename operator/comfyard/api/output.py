@@ -13,16 +13,21 @@ class SecretReference(Model):
     name: Name
 
 
-class S3Output(Model):
-    """Results to an S3 bucket."""
+class S3Bucket(Model):
+    """A bucket, and the keys to it."""
 
     bucket: Annotated[str, Field(min_length=1, max_length=255)]
-    prefix: Annotated[str, Field(max_length=512)] = ""
     endpoint: Annotated[str, Field(max_length=512, pattern=HTTP_ORIGIN)] | None = Field(
         None, description="For stores other than AWS, such as http://seaweedfs:8333."
     )
     region: Annotated[str, Field(max_length=64)] = "us-east-1"
     secret_ref: SecretReference = Field(description="Keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+
+
+class S3Output(S3Bucket):
+    """Results to an S3 bucket."""
+
+    prefix: Annotated[str, Field(max_length=512)] = ""
 
 
 class ClaimOutput(Model):
