@@ -37,7 +37,8 @@ class Shell:
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command; it goes on."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "comfyard", *command, "-n", self.studio.namespace],
+            # As at a terminal: what shells start in the background does not hear SIGINT, nor do its children.
+            ["env", "--default-signal=INT", sys.executable, "-m", "comfyard", *command, "-n", self.studio.namespace],
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
