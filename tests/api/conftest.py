@@ -134,6 +134,10 @@ class Studio:
     def wait(self, what: str, path: str, value: str) -> None:
         self.kubectl("wait", f"--for=jsonpath={{{path}}}={value}", WAIT, what)
 
+    def wait_assigned(self, name: str) -> None:
+        """Wait until a server may work on a job. Its state tells late: an agent that fails leaves it as it is."""
+        self.kubectl("wait", "--for=jsonpath={.status.assignment.id}", WAIT, f"cgj/{name}")
+
     def get(self, kind: str, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
         return found

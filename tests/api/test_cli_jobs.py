@@ -78,7 +78,7 @@ def shell(studio: Studio, control_plane: ControlPlane) -> Iterator[Shell]:
 
 def render(studio: Studio, name: str, **receipt: Any) -> None:
     """What an agent writes when it has rendered one picture."""
-    studio.wait(f"cgj/{name}", ".status.state", "Assigned")
+    studio.wait_assigned(name)
     told = {**studio.status(name)["receipt"], "graph": "sha256:g", "server": SERVER, **receipt}
     studio.patch_status("cgj", name, {"outputs": [RENDERED], "receipt": told})
     studio.complete(name)
@@ -103,7 +103,7 @@ def test_a_job_that_fails_fails_the_command(studio: Studio, shell: Shell) -> Non
     studio.prepare()
     following = shell.follow("lighthouse")
     studio.start_server()
-    studio.wait("cgj/lighthouse", ".status.state", "Assigned")
+    studio.wait_assigned("lighthouse")
     studio.fail("lighthouse", "Invalid", "node 3: no")
     code, _, err = end(following)
     assert (code, err) == (1, "comfyard: job lighthouse failed: node 3: no\n")
@@ -237,7 +237,7 @@ def test_a_rerun_gives_all_that_the_first_was_rendered_with(studio: Studio, shel
 def test_a_rerun_tells_in_what_it_came_out_different(studio: Studio, shell: Shell) -> None:
     prepare_first(studio)
     following = shell.follow("again", "rerun", "lighthouse", "--name", "again")
-    studio.wait("cgj/again", ".status.state", "Assigned")
+    studio.wait_assigned("again")
     told = {**studio.status("again")["receipt"], "graph": "sha256:g", "server": {**SERVER, "comfyui": "0.3.65"}}
     studio.patch_status("cgj", "again", {"outputs": [{**RENDERED, "sha256": OTHER}], "receipt": told})
     studio.complete("again")

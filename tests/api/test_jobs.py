@@ -64,7 +64,7 @@ def test_the_namespace_says_where_results_go(studio: Studio) -> None:
     reason(studio, "a", "ClaimNotFound")
     create_claim(studio)
     pod = studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     assert studio.status("a")["output"] == {"claim": {"name": "photos", "path": ""}, "metadata": "Strip"}
     claims = [v["persistentVolumeClaim"]["claimName"] for v in volumes(studio, pod)]
     assert "photos" in claims
@@ -83,9 +83,9 @@ def test_a_job_waits_for_the_one_that_it_takes_an_input_from_and_runs_on_its_ser
     studio.order("first")
     reason(studio, "second", "InputNotReady")
     pod = studio.start_server()
-    studio.wait("cgj/first", ".status.state", "Assigned")
+    studio.wait_assigned("first")
     complete(studio, "first", "claim://comfyard-results/studio/first/image-000.png")
-    studio.wait("cgj/second", ".status.state", "Assigned")
+    studio.wait_assigned("second")
     assert studio.status("second")["assignment"]["server"] == pod.removeprefix("pod/")
     assert studio.servers() == [pod]
 
@@ -122,7 +122,7 @@ def test_claims_and_secrets_of_inputs_are_given_to_the_agent(studio: Studio) -> 
     reason(studio, "a", "ClaimNotFound")
     create_claim(studio)
     pod = studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     assert [v.get("readOnly") for v in volumes(studio, pod) if v["persistentVolumeClaim"]["claimName"] == "photos"]
     bucket = {"bucket": "b", "key": "me.png", "secretRef": {"name": "keys"}}
     take_photo(studio, "b", {"s3": bucket}, output={"s3": {"bucket": "c", "secretRef": {"name": "more-keys"}}})
@@ -135,7 +135,7 @@ def test_a_deadline_fails_the_job_and_gives_its_server_to_the_next(studio: Studi
     studio.prepare(max_servers=1)
     studio.order("a", activeDeadlineSeconds=3600)
     studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     studio.order("b", activeDeadlineSeconds=1)  # queued, which does not count
     studio.kubectl("patch", "cgj", "a", "--type=merge", "-p", '{"spec":{"activeDeadlineSeconds":1}}')
     studio.kubectl("wait", "--for=condition=Failed", WAIT, "cgj/a")
@@ -151,9 +151,9 @@ def test_a_finished_job_is_deleted_after_its_time_but_not_under_those_that_need_
     studio.order("first", ttlSecondsAfterFinished=3600)
     take_photo(studio, "second", {"job": {"name": "first", "output": "image"}})
     studio.start_server()
-    studio.wait("cgj/first", ".status.state", "Assigned")
+    studio.wait_assigned("first")
     complete(studio, "first", "claim://comfyard-results/studio/first/image-000.png")
-    studio.wait("cgj/second", ".status.state", "Assigned")
+    studio.wait_assigned("second")
     studio.kubectl("patch", "cgj", "first", "--type=merge", "-p", '{"spec":{"ttlSecondsAfterFinished":0}}')
     studio.wait("cgj/first", ".status.observedGeneration", "2")  # looked at again, and left
     studio.complete("second")
@@ -165,7 +165,7 @@ def test_a_kill_for_memory_is_told_and_counted(studio: Studio) -> None:
     studio.prepare()
     studio.order("a", backoffLimit=0)
     pod = studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     name, now = studio.status("a")["assignment"]["server"], timestamp(datetime.now(UTC))
     record = {"id": studio.status("a")["assignment"]["id"], "server": name, "start": now, "end": now}
     lost = {**record, "outcome": "Failed", "class": "ServerLost", "message": "ComfyUI went away"}
@@ -188,7 +188,7 @@ def test_the_receipt_is_written_with_the_assignment(studio: Studio) -> None:
     studio.prepare()
     studio.order("a")
     studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     status = studio.status("a")
     assert status["receipt"]["template"] == status["template"]["digest"]
     assert status["receipt"]["models"] == [{"path": "checkpoints/sd15.safetensors", "sha256": "a" * 64}]

@@ -18,7 +18,7 @@ def test_the_order_of_creation_does_not_matter(studio: Studio) -> None:
     studio.sync_bundle()
     studio.wait("cgj/a", ".status.state", "Queued")
     studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
 
 
 def test_describe_tells_the_cause_and_the_fix_of_an_unknown_template(studio: Studio) -> None:
@@ -51,10 +51,10 @@ def test_a_job_on_a_warm_server_costs_one_write_of_the_operator(studio: Studio) 
     studio.prepare()
     studio.order("first")
     studio.start_server()
-    studio.wait("cgj/first", ".status.state", "Assigned")
+    studio.wait_assigned("first")
     studio.complete("first")
     studio.order("second")
-    studio.wait("cgj/second", ".status.state", "Assigned")
+    studio.wait_assigned("second")
     assert len([w for w in studio.writes("generationjobs", "second") if "kubectl" not in w]) == 1
 
 
@@ -62,12 +62,12 @@ def test_a_finished_job_is_not_run_again_when_it_is_applied_again(studio: Studio
     studio.prepare()
     studio.order("a")
     studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     studio.complete("a")
     before = studio.get("cgj", "a")["metadata"]["resourceVersion"]
     studio.order("a")
     studio.order("b")
-    studio.wait("cgj/b", ".status.state", "Assigned")
+    studio.wait_assigned("b")
     assert studio.get("cgj", "a")["metadata"]["resourceVersion"] == before
 
 
@@ -75,11 +75,11 @@ def test_a_job_whose_server_is_deleted_goes_to_another(studio: Studio) -> None:
     studio.prepare()
     studio.order("a")
     pod = studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     studio.kubectl("delete", pod, "--force", "--grace-period=0")
     studio.wait("cgj/a", ".status.state", "Queued")
     studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     assert [a["class"] for a in studio.status("a")["attempts"]] == ["ServerLost"]
 
 
@@ -87,7 +87,7 @@ def test_an_operator_that_was_killed_goes_on_where_it_was(studio: Studio) -> Non
     studio.prepare()
     studio.order("a")
     pod = studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     assignment = studio.status("a")["assignment"]
     studio.operator.stop(signal.SIGKILL)
     studio.order("b")
@@ -105,7 +105,7 @@ def test_the_same_error_twice_ends_the_job(studio: Studio) -> None:
     studio.order("a")
     studio.start_server()
     for _ in range(2):
-        studio.wait("cgj/a", ".status.state", "Assigned")
+        studio.wait_assigned("a")
         studio.fail("a", "NodeError", "node 3 (KSampler): ValueError: no")
     studio.kubectl("wait", "--for=condition=Failed", WAIT, "cgj/a")
     assert studio.status("a")["message"] == "the same error twice: node 3 (KSampler): ValueError: no"
@@ -115,19 +115,19 @@ def test_suspend_takes_the_server_away_and_resume_gives_one(studio: Studio) -> N
     studio.prepare()
     studio.order("a")
     studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     studio.kubectl("patch", "cgj", "a", "--type=merge", "-p", '{"spec":{"suspend":true}}')
     studio.wait("cgj/a", ".status.state", "Suspended")
     assert "assignment" not in studio.status("a")
     studio.kubectl("patch", "cgj", "a", "--type=merge", "-p", '{"spec":{"suspend":false}}')
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
 
 
 def test_the_pool_stays_within_its_limit_and_says_so(studio: Studio) -> None:
     studio.prepare(max_servers=1)
     studio.order("a")
     studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     studio.order("b")
     studio.wait("cgj/b", ".status.state", "Queued")
     assert "all 1 servers of profile" in studio.status("b")["message"]
@@ -138,7 +138,7 @@ def test_an_idle_server_goes_away_and_a_busy_one_stays(studio: Studio) -> None:
     studio.prepare(idle_seconds=1)
     studio.order("a")
     pod = studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     studio.complete("a")
     studio.kubectl("wait", "--for=delete", WAIT, pod)
 
@@ -165,7 +165,7 @@ def test_a_deleted_template_leaves_the_content_that_a_job_was_accepted_with(stud
     revision = studio.status("a")["template"]["revision"]
     studio.kubectl("delete", "cwt", "text-to-image")
     studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     studio.get("controllerrevision", revision)
     studio.complete("a")
     studio.kubectl("wait", "--for=delete", WAIT, f"controllerrevision/{revision}")
@@ -175,8 +175,8 @@ def test_a_deleted_job_gives_its_server_to_the_next(studio: Studio) -> None:
     studio.prepare(max_servers=1)
     studio.order("a")
     studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     studio.order("b")
     studio.wait("cgj/b", ".status.state", "Queued")
     studio.kubectl("delete", "cgj", "a")
-    studio.wait("cgj/b", ".status.state", "Assigned")
+    studio.wait_assigned("b")

@@ -230,7 +230,7 @@ def order_on_server(studio: Studio) -> None:
     studio.prepare()
     studio.order("a")
     studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
 
 
 def test_files_are_held_while_a_job_runs_with_them(studio: Studio) -> None:

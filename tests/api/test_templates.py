@@ -108,7 +108,7 @@ def test_jobs_run_what_was_accepted_when_the_config_map_is_gone(studio: Studio) 
     studio.kubectl("delete", "configmap", "graphs")
     studio.order("a")
     studio.start_server()
-    studio.wait("cgj/a", ".status.state", "Assigned")
+    studio.wait_assigned("a")
     [revision] = revisions(studio)
     assert studio.status("a")["template"]["revision"] == revision["metadata"]["name"]
 
