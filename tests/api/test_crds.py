@@ -110,7 +110,7 @@ REFUSED = [
     ("HardwareProfile", {"server": {"image": "i"}, "tier": "Huge"}, 'supported values: "High", "Mid", "Low", "Custom"'),
     ("HardwareProfile", {"server": {"image": "i"}, "gpu": {"count": -1}}, "spec.gpu.count"),
     ("HardwareProfile", {"server": {"image": "i"}, "pool": {"maxServers": 0}}, "spec.pool.maxServers"),
-    ("WorkflowTemplate", {k: v for k, v in template_spec().items() if k != "graph"}, "spec.graph: Required value"),
+    ("WorkflowTemplate", {k: v for k, v in template_spec().items() if k != "graph"}, "exactly one source of the graph"),
     ("WorkflowTemplate", template_spec(outputs=[]), "spec.outputs in body should have at least 1 items"),
     ("WorkflowTemplate", template_spec(parameters=[{"name": "x", "type": "Choice"}]), "a Choice must list its choices"),
     (
