@@ -166,6 +166,7 @@ def show(cluster: Cluster) -> None:
         ),
         (f"kubectl get cgj -n {NAMESPACE} -w", "watch it run, on the server that is warm"),
         (f"kubectl describe cgj {JOB} -n {NAMESPACE}", "attempts, seed, digests of the files"),
+        (f".venv/bin/comfyard rerun {JOB} -n {NAMESPACE}", "order the same pictures again, and compare"),
         (
             f"kubectl apply -n {NAMESPACE} -f examples/quickstart/40-generation-job.yaml",
             "a finished job never runs again",

@@ -45,20 +45,21 @@ class Cluster:
 
     def kubectl(self, *args: str, stdin: str = "") -> str:
         """Run kubectl; returns what it printed. Raises CommandError."""
-        return self._run(self.environment.kubectl_command(*args), stdin.encode()).decode()
+        return self._run(self.environment.kubectl_command(*args), stdin.encode()).stdout.decode()
 
     def kubectl_bytes(self, *args: str) -> bytes:
         """Run kubectl; returns what it printed, as it is."""
-        return self._run(self.environment.kubectl_command(*args), b"")
+        return self._run(self.environment.kubectl_command(*args), b"").stdout
 
     def helm(self, *args: str) -> str:
         """Run helm; returns what it printed. Raises CommandError."""
-        return self._run(self.environment.helm_command(*args), b"").decode()
+        return self._run(self.environment.helm_command(*args), b"").stdout.decode()
 
     def comfyard(self, *args: str) -> str:
-        """Run the command line of this checkout; returns what it printed. Raises CommandError."""
+        """Run the command line of this checkout; returns what it printed, also on stderr. Raises CommandError."""
         environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
-        return self._run([sys.executable, "-m", "comfyard", *args], b"", environment).decode()
+        done = self._run([sys.executable, "-m", "comfyard", *args], b"", environment)
+        return (done.stdout + done.stderr).decode()
 
     def apply(self, manifest: str, namespace: str = "") -> str:
         """`kubectl apply -f -`."""
@@ -87,11 +88,13 @@ class Cluster:
             self.kubectl("-n", namespace, "delete", "pod", name, "--wait=false")
 
     @staticmethod
-    def _run(command: list[str], stdin: bytes, environment: dict[str, str] | None = None) -> bytes:
+    def _run(
+        command: list[str], stdin: bytes, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         done = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=600, env=environment)
         if done.returncode != 0:
             raise CommandError(f"{' '.join(command)}\n{(done.stderr or done.stdout).decode().strip()}")
-        return done.stdout
+        return done
 
 
 def current_cluster(root: Path) -> Cluster:
