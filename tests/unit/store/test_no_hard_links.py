@@ -15,7 +15,7 @@ from comfyard.store.errors import DigestMismatchError, InUseError, StoppedError
 from comfyard.store.stop import Stop
 from comfyard.store.store import Store
 from tests.unit.store.source_server import noise, safetensors, sha256
-from tests.unit.store.volume import EXISTING, PATH, lives, put, recover, rot, verify, visible, want, write
+from tests.unit.store.volume import EXISTING, PATH, lives, prepared, put, recover, rot, verify, visible, want, write
 
 CONTENT = safetensors(1_200_000)
 DIGEST = sha256(CONTENT)
@@ -56,9 +56,7 @@ def volume(directory: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def store(volume: Path) -> Store:
-    made = Store(volume)
-    made.layout.prepare()
-    return made
+    return prepared(volume)
 
 
 def kept(store: Store) -> set[str]:

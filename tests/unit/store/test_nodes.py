@@ -17,18 +17,11 @@ from comfyard.store.layout import Layout
 from comfyard.store.nodes import NodeStore
 from comfyard.store.stop import Stop
 from comfyard.store.store import Store
-from tests.doubles.git import GitServer, Work, pointer, running
+from tests.doubles.git import GitServer, Work, pointer
 from tests.unit.store.source_server import noise
 from tests.unit.store.volume import lives
 
 FILES = {"__init__.py": b"NODE_CLASS_MAPPINGS = {}\n", "web/js/nodes.js": b"export {}\n", "a bé.txt": b""}
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GitServer]:
-    (tmp_path / "served").mkdir()
-    with running(tmp_path / "served") as made:
-        yield made
 
 
 @pytest.fixture
@@ -47,22 +40,9 @@ def work(server: GitServer, tmp_path: Path) -> Work:
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    (tmp_path / "store").mkdir()
-    made = Layout(tmp_path / "store")
-    made.prepare()
-    return made
-
-
-@pytest.fixture
 def nodes(layout: Layout) -> Iterator[NodeStore]:
     with Web() as web:
         yield NodeStore(layout, web)
-
-
-@pytest.fixture
-def head(work: Work) -> str:
-    return work.git("rev-parse", "HEAD")
 
 
 def url(server: GitServer, name: str = "nodes") -> str:

@@ -23,13 +23,6 @@ LARGE = safetensors(300_000, seed=1)
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[GitServer]:
-    (tmp_path / "served").mkdir()
-    with running(tmp_path / "served") as made:
-        yield made
-
-
-@pytest.fixture
 def work(server: GitServer, tmp_path: Path) -> Work:
     """studio/models.git, with a file in git and one in git-lfs."""
     made = server.repository("studio/models", tmp_path / "work")
@@ -42,22 +35,9 @@ def work(server: GitServer, tmp_path: Path) -> Work:
 
 
 @pytest.fixture
-def head(work: Work) -> str:
-    return work.git("rev-parse", "HEAD")
-
-
-@pytest.fixture
 def web() -> Iterator[Web]:
     with Web() as made:
         yield made
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    (tmp_path / "store").mkdir()
-    made = Layout(tmp_path / "store")
-    made.prepare()
-    return made
 
 
 def origin(server: GitServer, web: Web, layout: Layout, commit: str, **fields: Any) -> Origin:

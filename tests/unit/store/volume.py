@@ -21,6 +21,13 @@ NOWHERE = Source.model_validate({"http": {"url": "http://127.0.0.1:9/never-asked
 STEPS = {"open", "os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate"}
 
 
+def prepared(root: Path) -> Store:
+    """The store of a volume, as the sync makes it ready."""
+    store = Store(root)
+    store.layout.prepare()
+    return store
+
+
 def want(content: bytes, path: str = PATH, source: Source = NOWHERE) -> Want:
     return Want(path, source, sha256(content))
 
@@ -84,9 +91,7 @@ def lives(directory: Path, prepare: Callable[[Store], object], act: Callable[[St
     for step in count(1):
         root = directory / str(step)
         root.mkdir()
-        store = Store(root)
-        store.layout.prepare()
-        prepare(store)
+        prepare(prepared(root))
         pid = os.fork()
         if pid == 0:
             die_before(step, root)

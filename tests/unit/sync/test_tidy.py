@@ -10,7 +10,7 @@ from comfyard.store.store import Store
 from comfyard.sync.tidy import Tidy
 from comfyard.sync.wanted import Need, Removal, Wanted
 from tests.unit.store.source_server import safetensors, sha256
-from tests.unit.store.volume import PATH, put, want
+from tests.unit.store.volume import PATH, prepared, put, want
 
 CONTENT = safetensors(1000)
 DIGEST = sha256(CONTENT)
@@ -20,9 +20,7 @@ REMOVAL = Removal("uid", PATH, DIGEST)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    made = Store(tmp_path)
-    made.layout.prepare()
-    return made
+    return prepared(tmp_path)
 
 
 @pytest.fixture
