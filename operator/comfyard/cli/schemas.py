@@ -17,7 +17,6 @@ _INT_OR_STRING = "x-kubernetes-int-or-string"
 _OLD = "oldSelf"
 
 KINDS = frozenset(definition.kind for definition in DEFINITIONS)
-NAMESPACED = frozenset(definition.kind for definition in DEFINITIONS if definition.namespaced)
 
 
 def check_schema(kind: str, manifest: Mapping[str, Any]) -> list[Finding]:

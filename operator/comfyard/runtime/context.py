@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from comfyard.api.generation_job import Receipt
+from comfyard.api.conditions import timestamp
+from comfyard.api.generation_job import GenerationJob, Receipt
 from comfyard.api.meta import MANAGED_BY
 from comfyard.controller.resources.access import Named, build_access
 from comfyard.controller.resources.claims import build_claim
@@ -58,13 +59,15 @@ class Runnable:
 
     Attributes:
         demand: What it asks of the scheduler.
-        job: The object that the decision was made from.
+        obj: The object that the decision was made from.
+        job: The same, read.
         accepted: Its status as accepted, not written yet.
         receipt: What is to be written with its assignment.
     """
 
     demand: Demand
-    job: Obj
+    obj: Obj
+    job: GenerationJob
     accepted: dict[str, Any]
     receipt: Receipt
 
@@ -165,6 +168,14 @@ class Context:
             await self.client.delete(kind, name, namespace)
         except NotFoundError:
             self.cache.remove(kind, (namespace, name))
+
+    async def end(self, kind: Kind, namespace: str, name: str) -> None:
+        """Delete what takes its time to go: from now on it counts as being deleted, whenever its event comes."""
+        await self.delete(kind, namespace, name)
+        known = self.cache.get(kind, namespace, name)
+        if known:
+            ending = {**known["metadata"], "deletionTimestamp": timestamp(now())}
+            self.cache.put(kind, {**known, "metadata": ending})
 
     async def make(self, kind: Kind, obj: Obj, every: float) -> Obj | Refusal | None:
         """Create what may be refused. It is asked for again after so many seconds, not earlier.

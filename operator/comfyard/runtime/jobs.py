@@ -37,14 +37,14 @@ async def reconcile_job(ctx: Context, namespace: str, name: str) -> None:
     key = (namespace, name)
     node_reports = await ctx.cache.nodes.of(namespace)
     obj = ctx.cache.get(GENERATION_JOB, namespace, name)
-    job = parse(GenerationJob, obj) if obj else None
+    job = ctx.cache.jobs.unfinished.get(key) or (parse(GenerationJob, obj) if obj else None)
     if obj is None or job is None:
         ctx.runnable.pop(key, None)
         ctx.queue.add(SCHEDULER)
         return
     plan = jobs.plan(job, obj.get("status", {}), _observe(ctx, job, node_reports), now())
     if plan.demand and plan.receipt:
-        ctx.runnable[key] = Runnable(plan.demand, obj, plan.status, plan.receipt)
+        ctx.runnable[key] = Runnable(plan.demand, obj, job, plan.status, plan.receipt)
     else:
         ctx.runnable.pop(key, None)
         await _write_or_delete(ctx, obj, plan)

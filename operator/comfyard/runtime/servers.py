@@ -7,8 +7,6 @@ from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any
 
-from comfyard.api.conditions import timestamp
-from comfyard.api.generation_job import GenerationJob
 from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.meta import LABEL_COMPONENT
 from comfyard.controller.job_status import assigned, waiting
@@ -16,7 +14,7 @@ from comfyard.controller.pools import Pool, Server, observe_server
 from comfyard.controller.resources.access import COMPONENT_SERVER
 from comfyard.controller.resources.server_pod import build_server_pod
 from comfyard.controller.scheduler import schedule
-from comfyard.kube.errors import ApiError, ConflictError, NotFoundError
+from comfyard.kube.errors import ApiError, ConflictError
 from comfyard.kube.kinds import GENERATION_JOB, HARDWARE_PROFILE, POD
 from comfyard.runtime.cache import Key, key_of
 from comfyard.runtime.context import SCHEDULER, Context, Refusal, Runnable, Task, now
@@ -71,37 +69,28 @@ async def run_scheduler(ctx: Context) -> None:
 
 
 async def _assign(ctx: Context, key: Key, runnable: Runnable, server: Server) -> None:
-    job = GenerationJob.model_validate(runnable.job)
     ctx.runnable.pop(key, None)
-    await _write(ctx, key, runnable, assigned(job, runnable.accepted, runnable.receipt, server, now()))
+    await _write(ctx, key, runnable, assigned(runnable.job, runnable.accepted, runnable.receipt, server, now()))
 
 
 async def _wait(ctx: Context, key: Key, runnable: Runnable, message: str) -> None:
     refused = ctx.refused.get(runnable.demand.pool.name)
     text = f"{message}: {refused.message}" if refused else message
-    job = GenerationJob.model_validate(runnable.job)
-    status = waiting(job, runnable.accepted, "Queued", "WaitingForServer", text, now())
+    status = waiting(runnable.job, runnable.accepted, "Queued", "WaitingForServer", text, now())
     await _write(ctx, key, runnable, status)
 
 
 async def _write(ctx: Context, key: Key, runnable: Runnable, status: dict[str, Any]) -> None:
     """Write against the version that the decision was made from: a job that was suspended since is not assigned."""
     try:
-        await ctx.write_status(GENERATION_JOB, runnable.job, status)
+        await ctx.write_status(GENERATION_JOB, runnable.obj, status)
     except ConflictError:
         ctx.queue.add(Task(GENERATION_JOB.kind, *key))
 
 
 async def _retire(ctx: Context, server: Server) -> None:
     log.info("server %s/%s has been idle for long enough", server.namespace, server.name)
-    pod = ctx.cache.get(POD, server.namespace, server.name)
-    try:
-        await ctx.client.delete(POD, server.name, server.namespace)
-    except NotFoundError:
-        ctx.cache.remove(POD, (server.namespace, server.name))
-        return
-    if pod:  # from now on it gets no job, whenever its event comes
-        ctx.cache.put(POD, {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": timestamp(now())}})
+    await ctx.end(POD, server.namespace, server.name)  # so it gets no job
 
 
 async def _grow(ctx: Context, pool: Pool, profile: HardwareProfile) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from comfyard.api.conditions import timestamp
 from comfyard.api.generation_sweep import GenerationSweep
 from comfyard.api.meta import FINALIZER_SWEEP
 from comfyard.controller import sweeps
@@ -87,7 +86,7 @@ async def _execute(ctx: Context, obj: Obj, sweep: GenerationSweep, plan: sweeps.
     """Carry out one batch; whether there was anything to do."""
     namespace = namespace_of(obj)
     steps: list[Awaitable[None]] = [_release(ctx, namespace, name) for name in plan.release]
-    steps += [_delete(ctx, namespace, name) for name in plan.delete]
+    steps += [ctx.end(GENERATION_JOB, namespace, name) for name in plan.delete]
     steps += [_suspend(ctx, namespace, name, suspend=True) for name in plan.suspend]
     steps += [_suspend(ctx, namespace, name, suspend=False) for name in plan.resume]
     await _all(steps)
@@ -111,13 +110,6 @@ async def _release(ctx: Context, namespace: str, name: str) -> None:
     written = await ctx.write_finalizers(GENERATION_JOB, job, rest)
     if written is None and ctx.cache.get(GENERATION_JOB, namespace, name) is job:  # gone; its event will tell
         ctx.cache.put(GENERATION_JOB, {**job, "metadata": {**job["metadata"], "finalizers": rest}})
-
-
-async def _delete(ctx: Context, namespace: str, name: str) -> None:
-    await ctx.delete(GENERATION_JOB, namespace, name)
-    job = ctx.cache.get(GENERATION_JOB, namespace, name)
-    if job:  # it is not deleted again, whenever its event comes
-        ctx.cache.put(GENERATION_JOB, {**job, "metadata": {**job["metadata"], "deletionTimestamp": timestamp(now())}})
 
 
 async def _suspend(ctx: Context, namespace: str, name: str, *, suspend: bool) -> None:
