@@ -125,6 +125,13 @@ class Context:
         self.server_keys: dict[str, str] = {}
         self._access: dict[str, str] = {}
 
+    def waiting(self) -> dict[Key, Runnable]:
+        """What is left to the scheduler: jobs that have no server.
+
+        A job that is looked at while its assignment is being written seems to want a server, and has one.
+        """
+        return {key: each for key, each in self.runnable.items() if not self.cache.jobs.is_assigned(key)}
+
     async def write_status(self, kind: Kind, obj: Obj, after: Mapping[str, Any]) -> None:
         """Write what differs, on the condition that the object is still as it was read. Nothing to write: no request.
 

@@ -14,5 +14,5 @@ async def reconcile_profile(ctx: Context, _namespace: str, name: str) -> None:
     if obj is None or profile is None:
         return
     servers = [s for s in observe_servers(ctx).values() if s.profile == name]
-    queued = sum(r.demand.pool.profile == name for r in ctx.runnable.values())
+    queued = sum(r.demand.pool.profile == name for r in ctx.waiting().values())
     await ctx.write_status(HARDWARE_PROFILE, obj, profiles.plan(profile, obj.get("status", {}), servers, queued, now()))

@@ -48,7 +48,7 @@ async def run_scheduler(ctx: Context) -> None:
     """Decide, then carry everything out at once; what fails comes back with the next pass."""
     profiles = ctx.cache.read_all(HardwareProfile, HARDWARE_PROFILE)
     async with ctx.assigning:
-        runnable = dict(ctx.runnable)
+        runnable = ctx.waiting()
         demands = [r.demand for r in runnable.values() if r.demand.pool.profile in profiles]
         result = schedule(demands, list(observe_servers(ctx).values()), profiles, now())
         for namespace in {key[0] for key in result.assign}:
