@@ -33,6 +33,7 @@ from aiohttp import web
 
 from comfysim.cache import ResultCache
 from comfysim.cli_args import parse_args
+from comfysim.custom_nodes import import_custom_nodes
 from comfysim.execution import PromptExecutor
 from comfysim.folder_paths import FolderPaths
 from comfysim.logs import LogInterceptor, intercept
@@ -135,6 +136,7 @@ async def serve(runtime: Runtime, logs: LogInterceptor) -> None:
     """
     await asyncio.sleep(runtime.settings.startup_seconds)
     args = runtime.args
+    import_custom_nodes(args, runtime.folders, runtime.catalog)
     server = PromptServer(runtime, logs)
     start_prompt_worker(server, PromptExecutor(server, runtime, make_cache(args)))
     runner = web.AppRunner(server.app, access_log=None, handle_signals=False)

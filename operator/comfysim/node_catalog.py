@@ -121,6 +121,15 @@ class NodeCatalog:
             if api_nodes or not facts.get("api_node")
         }
 
+    def add(self, name: str, facts: dict[str, Any]) -> None:
+        """Takes in a class of custom nodes.
+
+        Args:
+            name: Its name.
+            facts: As the file of facts has them.
+        """
+        self.classes[name] = NodeClass(name, facts, self._inputs(facts))
+
     def _inputs(self, facts: dict[str, Any]) -> dict[str, InputSpec]:
         v3 = facts["mod"].startswith("comfy_api_nodes.") or facts["mod"] in V3_ENUM_MODULES
         inputs: dict[str, InputSpec] = {}

@@ -15,6 +15,7 @@ from comfyard.agent.leftovers import Leftovers
 from comfyard.agent.probes import serve
 from comfyard.agent.server import Server
 from comfyard.agent.settings import Settings
+from comfyard.agent.start_up import StartUp
 from comfyard.agent.surroundings import Surroundings
 from comfyard.comfyui.client import ComfyClient
 from comfyard.comfyui.feed import Feed
@@ -49,7 +50,8 @@ async def run(settings: Settings, client: KubeClient) -> int:
     web = Web()
     inputs, leftovers = Inputs(Places(client, settings, web), settings), Leftovers(settings.output_directory)
     around = Surroundings(settings, client, Contents(client, settings), inputs, leftovers, server)
-    dispatcher = Dispatcher(around, informer)
+    start_up = StartUp(server, settings)
+    dispatcher = Dispatcher(around, informer, start_up)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, dispatcher.drain)
     drained = settings.run_directory / "drained"
@@ -59,7 +61,7 @@ async def run(settings: Settings, client: KubeClient) -> int:
         with web:
             async with serve(settings.port, dispatcher.trouble, lambda: dispatcher.moves):
                 reporting = report_nodes(client, server, settings.namespace, settings.node_report)
-                return await _until_drained(dispatcher, feed.run(), informer.run(), reporting)
+                return await _until_drained(dispatcher, feed.run(), informer.run(), start_up.run(), reporting)
     finally:
         with suppress(OSError):
             drained.touch()  # ComfyUI's preStop hook waits for it

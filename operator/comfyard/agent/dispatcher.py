@@ -5,9 +5,11 @@ import logging
 import time
 from contextlib import suppress
 
+from comfyard.agent.assignments import Assignments
 from comfyard.agent.content import prompt_ids
 from comfyard.agent.files import folders, remove_folder
 from comfyard.agent.inputs import is_uid
+from comfyard.agent.start_up import StartUp
 from comfyard.agent.steps import Steps
 from comfyard.agent.surroundings import Surroundings
 from comfyard.agent.work import Work
@@ -25,22 +27,14 @@ _LAST_WRITES_SECONDS = 10.0
 _SHUTTING_DOWN = "the server is shutting down"
 
 
-def assigned_here(job: GenerationJob, server: str) -> Assignment | None:
-    """The assignment to work on: to this server, of a job that is neither finished, suspended nor being deleted."""
-    assignment = job.status.assignment
-    if assignment is None or assignment.server != server:
-        return None
-    if job.is_finished() or job.spec.suspend or job.metadata.deletion_timestamp:
-        return None
-    return assignment
-
-
 class Dispatcher:
     """Begins works in the order of their assignments, stops those that are not wanted any more."""
 
-    def __init__(self, around: Surroundings, informer: Informer) -> None:
+    def __init__(self, around: Surroundings, informer: Informer, start_up: StartUp) -> None:
         self._around = around
         self._informer = informer
+        self._start_up = start_up
+        self._assignments = Assignments(around.settings.server)
         self._works: dict[str, Work] = {}
         self._settled: set[str] = set()
         self._cleared = Steps()
@@ -69,7 +63,7 @@ class Dispatcher:
             return "the jobs of this server are not known yet"
         if not self.in_contact:
             return "no contact with the API server"
-        return await self._around.server.trouble()
+        return await self._around.server.trouble() or self._start_up.trouble
 
     async def run(self) -> None:
         """Work until told to drain, then until that is done."""
@@ -89,28 +83,22 @@ class Dispatcher:
             await asyncio.gather(clearing, return_exceptions=True)
 
     def _jobs(self) -> list[tuple[Assignment, GenerationJob]]:
-        """What to work on, the oldest assignment first; of the same second, the one that was heard of first."""
-        found: list[tuple[Assignment, GenerationJob]] = []
-        for obj in self._informer.objects.values():
-            job = GenerationJob.model_validate(obj)
-            assignment = assigned_here(job, self._around.settings.server)
-            if assignment:
-                found.append((assignment, job))
-        return sorted(found, key=lambda one: one[0].time)
+        return self._assignments.among(self._informer.objects)
 
     async def _clear(self) -> None:
         """Before the first work: stop what an agent before us has left in ComfyUI, and delete its files."""
         settings, server = self._around.settings, self._around.server
         await server.until_usable()
         jobs = self._jobs()
-        keep = {prompt_id for _, job in jobs for prompt_id in prompt_ids(job)}
+        warm_up = self._start_up.prompt_id
+        keep = {warm_up, *(prompt_id for _, job in jobs for prompt_id in prompt_ids(job))}
         if not await stop_others(server.comfy, server.feed, keep, settings.stuck_seconds):
             server.condemn()
             server.restart_if_condemned()
         uids = {job.metadata.uid for _, job in jobs}
         self._around.inputs.clear(uids)
         for folder in folders(settings.output_directory):
-            if is_uid(folder) and folder not in uids:
+            if is_uid(folder) and folder not in {warm_up, *uids}:
                 remove_folder(settings.output_directory, folder)
         self._cleared.end()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from types import MappingProxyType
 
 from comfyard.agent.content import EndedError
@@ -10,7 +10,6 @@ from comfyard.agent.report import Ended
 from comfyard.agent.server import Server
 from comfyard.agent.storing import Storing
 from comfyard.api.generation_job import Result
-from comfyard.comfyui.errors import ComfyError
 from comfyard.comfyui.execution import Limits, Success, enqueue, outcomes
 from comfyard.comfyui.failure import Failure
 from comfyard.workflow.prompts import Prompt
@@ -111,7 +110,7 @@ class Rendering:
         async with aclosing(outcomes(comfy, feed, self.prompts, self._limits)) as ends:
             async for end in ends:
                 if isinstance(end, Failure):
-                    await self._prepare_for_next(end)
+                    await self._server.recover(end)
                     raise EndedError(_ended(end))
                 prompt = by_id[end.prompt_id]
                 self.made[prompt.index] = end
@@ -122,13 +121,6 @@ class Rendering:
 
     def _store(self, prompt: Prompt) -> None:
         self._tasks.append(asyncio.create_task(self._storing.store(prompt, self.made[prompt.index])))
-
-    async def _prepare_for_next(self, failure: Failure) -> None:
-        if failure.restart:
-            self._server.condemn()
-        if failure.free:
-            with suppress(ComfyError):
-                await self._server.comfy.free()
 
     async def stop(self, seconds: float) -> None:
         """Have ComfyUI stop, unless it is done with everything."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from comfyard.api.attempts import end_attempt, usage_after
 from comfyard.api.conditions import COMPLETE, ConditionSet, timestamp
-from comfyard.api.generation_job import Assignment, FailureClass, GenerationJob, Progress, Receipt, Result
+from comfyard.api.generation_job import Assignment, FailureClass, GenerationJob, Progress, Receipt, Result, Usage
 from comfyard.comfyui.failure import MESSAGE_BOUND
 
 Operation = Mapping[str, Any]
@@ -50,8 +50,12 @@ def complete_patch(
     now: datetime,
     *,
     receipt: Receipt,
+    turn: datetime | None = None,
 ) -> list[Operation]:
-    """Everything is stored: results, receipt, conditions and the end of the assignment in one write."""
+    """Everything is stored: results, receipt, conditions and the end of the assignment in one write.
+
+    `turn` is when the server was done with the job before.
+    """
     message = stored_message(results)
     conditions = ConditionSet(job.status.conditions, job.metadata.generation, now)
     conditions.ready("Complete", message)
@@ -66,12 +70,19 @@ def complete_patch(
         _set("conditions", conditions.to_api()),
         _set("completionTime", timestamp(now)),
         *_receipt(job, receipt),
-        *_end(job, assignment, gpus, now, None),
+        *_end(job, assignment, usage_after(job, assignment, gpus, now, turn), now, None),
     ]
 
 
 def failure_patch(
-    job: GenerationJob, assignment: Assignment, ended: Ended, results: Sequence[Result], gpus: int, now: datetime
+    job: GenerationJob,
+    assignment: Assignment,
+    ended: Ended,
+    results: Sequence[Result],
+    gpus: int,
+    now: datetime,
+    *,
+    turn: datetime | None = None,
 ) -> list[Operation]:
     """The assignment has failed. What follows from it is the operator's to decide, so state and conditions stay.
 
@@ -82,12 +93,13 @@ def failure_patch(
         results: Of indexes that are complete; those are not rendered again.
         gpus: Of this server.
         now: The time.
+        turn: When the server was done with the job before.
     """
     return [
         _fence(assignment),
         _set("message", ended.words),
         *([_set("outputs", [result.to_api() for result in results])] if results else []),
-        *_end(job, assignment, gpus, now, ended),
+        *_end(job, assignment, usage_after(job, assignment, gpus, now, turn), now, ended),
         _set("progress", {}),  # so that there is one to remove: a patch that removes nothing is refused as a whole
         {"op": "remove", "path": "/status/progress"},
     ]
@@ -101,14 +113,16 @@ def _receipt(job: GenerationJob, receipt: Receipt) -> list[Operation]:
     return [_set(f"receipt/{name}", content[name]) for name in _OUR_RECEIPT if name in content]
 
 
-def _end(job: GenerationJob, assignment: Assignment, gpus: int, now: datetime, ended: Ended | None) -> list[Operation]:
+def _end(
+    job: GenerationJob, assignment: Assignment, usage: Usage, now: datetime, ended: Ended | None
+) -> list[Operation]:
     if ended is None:
         attempt = end_attempt(assignment, "Succeeded", now)
     else:
         attempt = end_attempt(assignment, "Failed", now, ended.failure_class, ended.words)
     return [
         _set("attempts", [*(before.to_api() for before in job.status.attempts), attempt.to_api()]),
-        _set("usage", usage_after(job, assignment, gpus, now).to_api()),
+        _set("usage", usage.to_api()),
         {"op": "remove", "path": "/status/assignment"},
     ]
 

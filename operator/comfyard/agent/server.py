@@ -12,6 +12,7 @@ from pathlib import Path
 from comfyard.comfyui.answers import About
 from comfyard.comfyui.client import ComfyClient
 from comfyard.comfyui.errors import ComfyError
+from comfyard.comfyui.failure import Failure
 from comfyard.comfyui.feed import Feed
 from comfyard.comfyui.stopping import stop
 
@@ -35,6 +36,7 @@ class Server:
         self.feed = feed
         self._marker = run_directory / "restart"
         self._condemned: int | None = None
+        self._admitted = 0
         self._about: tuple[int, About] = (0, About())  # of the connection to the process that was asked
         with suppress(OSError):  # of an agent before us; if ComfyUI is still stuck, that will be found again
             self._marker.unlink(missing_ok=True)
@@ -42,7 +44,11 @@ class Server:
     @property
     def usable(self) -> bool:
         """Whether work can be given to it."""
-        return self.feed.connected and self._condemned is None
+        return self.feed.connected and self._condemned is None and self._admitted == self.feed.connections
+
+    def admit(self, process: int) -> None:
+        """The process of that connection has the nodes that it should have."""
+        self._admitted = process
 
     @property
     def is_condemned(self) -> bool:
@@ -58,6 +64,14 @@ class Server:
         """Have ComfyUI stop prompts. If it does not obey in so many seconds, its process is condemned."""
         if not self.is_condemned and not await stop(self.comfy, self.feed, prompt_ids, seconds):
             self.condemn()
+
+    async def recover(self, failure: Failure) -> None:
+        """Do what a failure asks for, so that the next prompt may fare better."""
+        if failure.restart:
+            self.condemn()
+        if failure.free:
+            with suppress(ComfyError):
+                await self.comfy.free()
 
     def condemn(self) -> None:
         """This process is of no more use: nothing is given to it from now on."""
@@ -100,8 +114,6 @@ class Server:
             return "ComfyUI is stuck and is being restarted"
         try:
             await self.comfy.queue_remaining()
-            if await self.comfy.object_info(NEEDED_CLASS) is None:
-                return f"ComfyUI does not know the node class {NEEDED_CLASS}"
         except ComfyError as error:
             return f"ComfyUI does not answer: {error}"
         return "" if self.feed.connected else "ComfyUI's events cannot be read yet"

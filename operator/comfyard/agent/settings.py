@@ -3,8 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from comfyard.comfyui.execution import Limits
+
+_OBEY_SECONDS = 30
+"""That ComfyUI is given to obey an interrupt, unless it is taken for stuck sooner."""
+
+
+def _names(value: object) -> object:
+    return [name for name in value.split(",") if name] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -22,6 +31,9 @@ class Settings(BaseSettings):
         results_directory: Where the claim for results is mounted.
         results_claim: Its name; empty when there is none.
         node_report: The ConfigMap that this server's node classes are told in; empty: in none.
+        custom_nodes: Folders of the packages that ComfyUI is to have imported, with commas in between.
+        warm_up: A file with the graph to render before the first job, in API format; unset: there is none.
+        termination_log: The file of our container that kubelet shows when it has ended.
         run_directory: For marker files that probes and hooks of ComfyUI's container look for.
         stuck_seconds: Without any progress, before ComfyUI is taken for stuck.
         drain_seconds: That a running job is given after SIGTERM.
@@ -45,6 +57,9 @@ class Settings(BaseSettings):
     results_directory: Path = Path("/results")
     results_claim: str = ""
     node_report: str = ""
+    custom_nodes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    warm_up: Path | None = None
+    termination_log: Path = Path("/dev/termination-log")
     run_directory: Path = Path("/comfyard/run")
     stuck_seconds: Annotated[float, Field(gt=0)] = 300
     drain_seconds: Annotated[float, Field(ge=0)] = 15
@@ -53,3 +68,8 @@ class Settings(BaseSettings):
     fetch_seconds: Annotated[float, Field(ge=0)] = 60
     input_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     port: int = 8189
+
+    @property
+    def limits(self) -> Limits:
+        """When patience with ComfyUI ends."""
+        return Limits(stuck_seconds=self.stuck_seconds, stop_seconds=min(_OBEY_SECONDS, self.stuck_seconds))

@@ -19,12 +19,11 @@ from comfyard.agent.surroundings import Surroundings
 from comfyard.agent.telling import Telling
 from comfyard.api.generation_job import Assignment, GenerationJob, Receipt, Result
 from comfyard.comfyui.errors import ComfyError
-from comfyard.comfyui.execution import Limits, Success
+from comfyard.comfyui.execution import Success
 from comfyard.kube.errors import ApiError, InvalidError
 
 log = logging.getLogger(__name__)
 
-_OBEY_SECONDS = 30
 _HAND_BACK_STOP_SECONDS = 5
 _PREPARE_AGAIN_SECONDS = 1
 
@@ -52,6 +51,8 @@ class Work:
         self._kept: dict[int, Success] = {}
         self._hand_back = ""
         self._forget = False
+        self._reports = False
+        self._turn: datetime | None = None
         self._task = asyncio.create_task(self._run(), name=job.metadata.name)
 
     @property
@@ -75,10 +76,13 @@ class Work:
     def stop(self, *, forget: bool) -> None:
         """Stop without a word, as the assignment is gone or nobody can be told. Idempotent.
 
+        A report goes on: it holds only while the assignment is ours, and mostly it is this very report that has just
+        ended it. To break the request off would cost a connection to the API server.
+
         Args:
             forget: It will not be taken up again, so that its files can go.
         """
-        if not self._task.done() and not self._task.cancelling():
+        if not self._reports and not self._task.done() and not self._task.cancelling():
             self._forget = forget
             self._task.cancel()
 
@@ -94,6 +98,7 @@ class Work:
         self._around.inputs.hold(uid)
         try:
             outcome = await self._attempt_or_hand_back()
+            self._reports = True
             if isinstance(outcome, Ended) and outcome.failure_class == "OutputFailed":
                 self._keep()  # before it is told: the next attempt may begin at once
             await self._report(outcome)
@@ -105,11 +110,11 @@ class Work:
             log.exception("job %s: nothing can be reported", name)
         finally:
             self._around.inputs.release(uid)
+            self._around.server.restart_if_condemned()
             if self._forget:
-                self._clean_up()
+                await asyncio.to_thread(self._clean_up)  # disks are slow, and the next job is waiting
             else:
                 self._keep()
-            self._around.server.restart_if_condemned()
 
     async def _attempt_or_hand_back(self) -> Ended | Receipt:
         try:
@@ -167,12 +172,10 @@ class Work:
 
     def _begin(self, render: Render, storing: Storing) -> Rendering:
         """All indexes but those whose files are recorded; what was made before is stored, not rendered again."""
-        stuck = self._around.settings.stuck_seconds
-        limits = Limits(stuck_seconds=stuck, stop_seconds=min(_OBEY_SECONDS, stuck))
         stored = {result.index for result in self._job.status.outputs}
         prompts = [prompt for prompt in render.prompts if prompt.index not in stored]
         made = self._around.leftovers.take(self._job.metadata.uid, render.key)
-        return Rendering(self._around.server, prompts, storing, limits, render.key, made)
+        return Rendering(self._around.server, prompts, storing, self._around.settings.limits, render.key, made)
 
     async def _render(self, rendering: Rendering) -> None:
         self.begun = True
@@ -192,26 +195,27 @@ class Work:
         self.steps.queued.set()
         for steps in self._before:
             await steps.left.wait()
+        self._turn = datetime.now(UTC)
         await self._around.server.until_usable()
 
     async def _report(self, outcome: Ended | Receipt) -> None:
         job, now = self._job, datetime.now(UTC)
-        gpus = self._around.settings.gpus
+        gpus, turn = self._around.settings.gpus, (self._turn or now) if self._before else None
         results = self._results()
         if len(results) > MOST_RESULTS:
             text = f"{len(results)} files are more than the {MOST_RESULTS} of one job; order fewer at once"
             outcome, results = outcome if isinstance(outcome, Ended) else Ended("Invalid", text), []
         if isinstance(outcome, Receipt):
-            patch = complete_patch(job, self._assignment, results, gpus, now, receipt=outcome)
+            patch = complete_patch(job, self._assignment, results, gpus, now, receipt=outcome, turn=turn)
         else:
             log.info("job %s: %s: %s", job.metadata.name, outcome.failure_class, outcome.message)
-            patch = failure_patch(job, self._assignment, outcome, results, gpus, now)
+            patch = failure_patch(job, self._assignment, outcome, results, gpus, now, turn=turn)
         try:
             await write(self._around.client, job, patch)
         except InvalidError as error:
             log.exception("job %s", job.metadata.name)
             ended = Ended("Invalid", f"the API server does not take the job's results: {error}")
-            await write(self._around.client, job, failure_patch(job, self._assignment, ended, [], gpus, now))
+            await write(self._around.client, job, failure_patch(job, self._assignment, ended, [], gpus, now, turn=turn))
 
     def _results(self) -> list[Result]:
         new = self._rendering.results if self._rendering else []

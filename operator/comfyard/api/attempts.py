@@ -40,10 +40,21 @@ def end_attempt(
     )
 
 
-def usage_after(job: GenerationJob, assignment: Assignment, gpus: int, now: datetime) -> Usage:
-    """What the job has cost with this assignment, which ends now."""
+def usage_after(
+    job: GenerationJob, assignment: Assignment, gpus: int, now: datetime, turn: datetime | None = None
+) -> Usage:
+    """What the job has cost with this assignment, which ends now.
+
+    Args:
+        job: The job.
+        assignment: Its own.
+        gpus: Of the server.
+        now: The time.
+        turn: When the server was done with the job before: what a job waits there for its turn costs others.
+    """
     before = job.status.usage or Usage()
-    seconds = max(0, round((now - parse_time(assignment.time)).total_seconds()))
+    began = parse_time(assignment.time)
+    seconds = max(0, round((now - (max(began, turn) if turn else began)).total_seconds()))
     return Usage(gpu_seconds=before.gpu_seconds + seconds * gpus, queued_seconds=before.queued_seconds)
 
 

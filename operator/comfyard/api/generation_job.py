@@ -163,7 +163,9 @@ class Result(Model):
 class Usage(Model):
     """What the job cost."""
 
-    gpu_seconds: Annotated[int, Field(ge=0)] = Field(0, description="Seconds of assignment times GPUs, all attempts.")
+    gpu_seconds: Annotated[int, Field(ge=0)] = Field(
+        0, description="Seconds with a server times GPUs, all attempts; not while another job had its turn there."
+    )
     queued_seconds: Annotated[int, Field(ge=0)] = Field(0, description="From creation to the first assignment.")
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SUCCESS = "execution_success"
+_SUCCESS = "execution_success"
 ERROR = "execution_error"
 INTERRUPTED = "execution_interrupted"
-_ENDINGS = frozenset({SUCCESS, ERROR, INTERRUPTED})
+_ENDINGS = frozenset({_SUCCESS, ERROR, INTERRUPTED})
 _CACHED = "execution_cached"
 _TEXT = "text"
 _REMARKS = frozenset({"animated"})

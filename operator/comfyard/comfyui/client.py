@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import httpx2
+import aiohttp
 
 from comfyard.comfyui.answers import About, HistoryEntry, Queue, parse_about, parse_history, parse_queue
 from comfyard.comfyui.errors import AnswerError, RefusedError, UnreachableError, UnserialisableError
@@ -14,8 +15,21 @@ _OK = 200
 _BAD_REQUEST = 400
 _TOO_LARGE = 413
 _SERVER_ERROR = 500
-_TIMEOUT = httpx2.Timeout(30, connect=5)
+_TIMEOUT = aiohttp.ClientTimeout(sock_connect=5, sock_read=30)
 """Seconds. HTTP stays responsive while ComfyUI samples, but reading a model can hold Python's lock for a while."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came back, and on which request."""
+
+    request: str
+    status: int
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode(errors="replace").strip()
 
 
 class ComfyClient:
@@ -28,12 +42,13 @@ class ComfyClient:
 
     def __init__(self, url: str, client_id: str) -> None:
         self.client_id = client_id
-        # No proxy from the environment: the server is in this pod.
-        self._http = httpx2.AsyncClient(base_url=url, timeout=_TIMEOUT, trust_env=False)
+        # aiohttp, as a request of httpx2 costs five times as much, and a job has several. It takes no proxy from the
+        # environment unless it is told to: the server is in this pod.
+        self._http = aiohttp.ClientSession(url, timeout=_TIMEOUT)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def submit(self, prompt_id: str, graph: Mapping[str, Any]) -> None:
         """Queue a graph, last. A second time with the same id it would run a second time: look for the id before.
@@ -43,12 +58,12 @@ class ComfyClient:
             UnreachableError: It may have been queued, or not.
         """
         body = {"prompt": graph, "prompt_id": prompt_id, "client_id": self.client_id, "extra_data": {}}
-        response = await self._request("POST", "/prompt", body)
-        if response.status_code == _BAD_REQUEST:
-            raise RefusedError(describe_refusal(_json(response)))
-        if response.status_code == _TOO_LARGE or response.status_code >= _SERVER_ERROR:  # it cannot even read it
-            raise RefusedError([f"{response.status_code} {response.text.strip()}"])
-        problems = list(describe_node_errors(_json(_expect(response)).get("node_errors")))
+        answer = await self._request("POST", "/prompt", body)
+        if answer.status == _BAD_REQUEST:
+            raise RefusedError(describe_refusal(_json(answer)))
+        if answer.status == _TOO_LARGE or answer.status >= _SERVER_ERROR:  # it cannot even read it
+            raise RefusedError([f"{answer.status} {answer.text}"])
+        problems = list(describe_node_errors(_json(_expect(answer)).get("node_errors")))
         if problems:
             raise RefusedError(problems)
 
@@ -66,11 +81,11 @@ class ComfyClient:
         Raises:
             UnserialisableError: It has ended, with outputs that ComfyUI cannot write down.
         """
-        response = await self._request("GET", f"/history/{prompt_id}")
-        if response.status_code >= _SERVER_ERROR:
+        answer = await self._request("GET", f"/history/{prompt_id}")
+        if answer.status >= _SERVER_ERROR:
             raise UnserialisableError(f"a node of prompt {prompt_id} returned outputs that are not JSON")
         try:
-            return parse_history(_json(_expect(response)), prompt_id)
+            return parse_history(_json(_expect(answer)), prompt_id)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise AnswerError(f"GET /history/{prompt_id}: {error!r}") from error
 
@@ -117,29 +132,37 @@ class ComfyClient:
         """Its version and its first device."""
         return parse_about(_json(_expect(await self._request("GET", "/system_stats"))))
 
-    async def _request(self, method: str, path: str, body: object = None) -> httpx2.Response:
+    async def log(self) -> str:
+        """The last 300 things that were written to its log. Made for ComfyUI's front end: it may go away one day."""
+        answer = _json(_expect(await self._request("GET", "/internal/logs/raw")))
+        try:
+            return "".join(str(entry["m"]) for entry in answer["entries"])
+        except (KeyError, TypeError) as error:
+            raise AnswerError(f"GET /internal/logs/raw: {error!r}") from error
+
+    async def _request(self, method: str, path: str, body: object = None) -> _Answer:
         try:
             # Python's integers are exact; NaN is not JSON, though ComfyUI would take it and then answer with it.
             content = None if body is None else json.dumps(body, allow_nan=False).encode()
         except ValueError as error:
             raise RefusedError([f"the graph cannot be written as JSON: {error}"]) from error
+        request = f"{method} {path}"
         try:
-            return await self._http.request(method, path, content=content)
-        except httpx2.HTTPError as error:
-            gone = isinstance(error, httpx2.ConnectError)
-            raise UnreachableError(f"{method} {path}: {type(error).__name__} {error}".strip(), gone=gone) from error
+            async with self._http.request(method, path, data=content, allow_redirects=False) as response:
+                return _Answer(request, response.status, await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            gone = isinstance(error, aiohttp.ClientConnectorError)
+            raise UnreachableError(f"{request}: {type(error).__name__} {error}".strip(), gone=gone) from error
 
 
-def _expect(response: httpx2.Response) -> httpx2.Response:
-    if response.status_code != _OK:
-        request = response.request
-        raise AnswerError(f"{request.method} {request.url.path}: {response.status_code} {response.text[:200].strip()}")
-    return response
+def _expect(answer: _Answer) -> _Answer:
+    if answer.status != _OK:
+        raise AnswerError(f"{answer.request}: {answer.status} {answer.text[:200]}")
+    return answer
 
 
-def _json(response: httpx2.Response) -> Any:  # noqa: ANN401 - JSON from outside
+def _json(answer: _Answer) -> Any:  # noqa: ANN401 - JSON from outside
     try:
-        return response.json()
+        return json.loads(answer.content)
     except ValueError as error:
-        request = response.request
-        raise AnswerError(f"{request.method} {request.url.path}: not JSON: {response.text[:200]}") from error
+        raise AnswerError(f"{answer.request}: not JSON: {answer.text[:200]}") from error

@@ -79,16 +79,21 @@ async def enqueue(comfy: ComfyClient, feed: Feed, prompts: Sequence[Submission],
 
     All are submitted up front, so that the GPU does not wait between them. What ComfyUI knows already is left alone: a
     repeat, also after a restart of ours, adds only what is missing. After a Failure some may be queued.
+
+    One look finds what a process before us has submitted at its end, as the agent has had other answers of ComfyUI
+    before it comes here.
     """
     for prompt in prompts:
         feed.follow(prompt.id, prompt.graph)
     patience = _Patience(limits.gone_seconds)
     missing = list(prompts)
+    uncertain = False
     while missing:
         current = missing[0]
         try:
-            # Twice: a submission of the process before us may still be on its way into the queue.
-            missing = await _not_there(comfy, await _not_there(comfy, missing))
+            missing = await _not_there(comfy, missing)
+            if uncertain:  # a submission of ours may still be on its way into the queue
+                missing = await _not_there(comfy, missing)
             for prompt in missing:
                 current = prompt
                 await comfy.submit(prompt.id, prompt.graph)
@@ -98,6 +103,7 @@ async def enqueue(comfy: ComfyClient, feed: Feed, prompts: Sequence[Submission],
         except (UnreachableError, AnswerError) as error:  # its outcome is unknown: look again before another try
             if patience.is_over(error):
                 return _unusable(current.id, error)
+            uncertain = True
             await feed.nudged(limits.poll_seconds)
     return None
 

@@ -16,14 +16,12 @@ from urllib.parse import quote
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-from comfyard.comfyui.answers import ERROR, INTERRUPTED, SUCCESS
 from comfyard.comfyui.progress import Progress, PromptProgress
 
 log = logging.getLogger(__name__)
 
 _RECONNECT_SECONDS = 0.25
 _LARGEST_FRAME: Final = 64 * 1024 * 1024
-_ENDINGS = frozenset({SUCCESS, ERROR, INTERRUPTED})
 
 
 class Feed:
@@ -99,6 +97,6 @@ class Feed:
         prompt = self._prompts.get(str(data["prompt_id"]))
         if prompt:
             prompt.see(kind, data)
-        # The history is certain to have the prompt only once "executing" has no node any more.
-        if kind in _ENDINGS or (kind == "executing" and data.get("node") is None):
+        # Follows each of the events that tell how a prompt ended; only then the history is certain to have it.
+        if kind == "executing" and data.get("node") is None:
             self._nudge.set()

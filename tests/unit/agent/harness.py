@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -127,6 +128,11 @@ class Agent:
         return self.folder / "run"
 
     @property
+    def termination(self) -> Path:
+        """What kubelet would mount at /dev/termination-log."""
+        return self.folder / "termination-log"
+
+    @property
     def claims(self) -> Path:
         """Where claims for inputs are mounted."""
         return self.folder / "claims"
@@ -136,6 +142,7 @@ class Agent:
         self.more |= more
         for path in (self.results, self.run, self.claims):
             path.mkdir(exist_ok=True)
+        self.termination.write_text("")
         settings = {
             "NAMESPACE": self.namespace,
             "SERVER": SERVER,
@@ -148,6 +155,7 @@ class Agent:
             "RESULTS_DIRECTORY": str(self.results),
             "RESULTS_CLAIM": CLAIM,
             "RUN_DIRECTORY": str(self.run),
+            "TERMINATION_LOG": str(self.termination),
             "PORT": str(self.port),
             **self.more,
         }
@@ -159,10 +167,17 @@ class Agent:
                 stderr=log,
             )
 
-    def end(self, number: signal.Signals = signal.SIGKILL) -> int:
+    def send(self, number: signal.Signals) -> None:
         assert self.process
         self.process.send_signal(number)
+
+    def wait(self) -> int:
+        assert self.process
         return self.process.wait(SECONDS)
+
+    def end(self, number: signal.Signals = signal.SIGKILL) -> int:
+        self.send(number)
+        return self.wait()
 
     def close(self) -> None:
         if self.process and self.process.poll() is None:
@@ -173,6 +188,15 @@ class Agent:
         text = self.kubeconfig.read_text().replace(plane.server, url)
         self.kubeconfig = self.folder / "kubeconfig-by-cable"
         self.kubeconfig.write_text(text)
+
+    def break_results(self) -> None:
+        """Nothing can be stored any more."""
+        shutil.rmtree(self.results)
+        self.results.write_text("not a folder")
+
+    def mend_results(self) -> None:
+        self.results.unlink()
+        self.results.mkdir()
 
     async def until_marked(self, name: str) -> None:
         async def check() -> bool:
@@ -240,7 +264,7 @@ class Studio:
         status: Mapping[str, Any] = MappingProxyType({}),
         **spec: Any,
     ) -> str:
-        """Create a job and assign it, as the operator does; returns its uid."""
+        """Create a job and assign it, as the operator does, to no server if that is empty; returns its uid."""
         meta = {"name": name, "namespace": self.namespace}
         whole = {"template": {"name": "t"}, "profiles": ["l4"], **spec}
         made = await self.kube.create(GENERATION_JOB, {"metadata": meta, "spec": whole})
@@ -255,11 +279,13 @@ class Studio:
             **status,
         }
         await self.kube.patch_status(GENERATION_JOB, name, self.namespace, accepted)
-        await self.assign(name, server)
+        if server:
+            await self.assign(name, server)
         return str(made["metadata"]["uid"])
 
-    async def assign(self, name: str = "lighthouse", server: str = SERVER) -> None:
-        assignment = {"id": str(uuid.uuid4()), "server": server, "profile": "l4", "time": timestamp(now())}
+    async def assign(self, name: str = "lighthouse", server: str = SERVER, time: str = "") -> None:
+        time = time or timestamp(now())
+        assignment = {"id": str(uuid.uuid4()), "server": server, "profile": "l4", "time": time}
         status = {"state": "Assigned", "assignment": assignment}
         await self.kube.patch_status(GENERATION_JOB, name, self.namespace, status)
 

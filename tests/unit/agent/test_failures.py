@@ -112,7 +112,7 @@ async def test_work_goes_on_in_the_restarted_comfyui(studio: Studio) -> None:
 
 async def test_results_that_cannot_be_stored_are_explained(studio: Studio) -> None:
     studio.agent.start(STORE_SECONDS="0")
-    break_results(studio)
+    studio.agent.break_results()
     await studio.order()
     kind, message = failure(await studio.end_of_attempt())
     assert kind == "OutputFailed"
@@ -122,10 +122,10 @@ async def test_results_that_cannot_be_stored_are_explained(studio: Studio) -> No
 
 async def test_storing_is_tried_again_without_rendering_again(studio: Studio) -> None:
     studio.agent.start()
-    break_results(studio)
+    studio.agent.break_results()
     await studio.order()
     await studio.agent.until_logged("see whether the volume is healthy; again in")
-    mend_results(studio)
+    studio.agent.mend_results()
     assert (await studio.end_of_attempt()).status.state == "Complete"
     assert len(await studio.executions()) == 1
 
@@ -168,10 +168,10 @@ async def test_an_output_that_stored_nothing_is_a_failure(studio: Studio) -> Non
 
 async def test_an_upload_that_failed_is_repeated_without_rendering_again(studio: Studio) -> None:
     studio.agent.start(STORE_SECONDS="0")
-    break_results(studio)
+    studio.agent.break_results()
     uid = await studio.order()
     assert failure(await studio.end_of_attempt())[0] == "OutputFailed"
-    mend_results(studio)
+    studio.agent.mend_results()
     await studio.assign()
     assert (await studio.end_of_attempt(number=2)).status.state == "Complete"
     assert await studio.executions() == [studio.prompt_id(uid)]
@@ -181,10 +181,10 @@ async def test_an_upload_that_failed_is_repeated_without_rendering_again(studio:
 
 async def test_only_what_was_not_rendered_is_rendered_after_an_upload_that_failed(studio: Studio) -> None:
     studio.agent.start(STORE_SECONDS="0")
-    break_results(studio)
+    studio.agent.break_results()
     uid = await studio.order(prompt="[sim: step=0.3]", steps=4, count=3)
     assert failure(await studio.end_of_attempt())[0] == "OutputFailed"
-    mend_results(studio)
+    studio.agent.mend_results()
     await studio.assign()
     job = await studio.end_of_attempt(number=2)
     assert [result.index for result in job.status.outputs] == [0, 1, 2]
@@ -194,24 +194,14 @@ async def test_only_what_was_not_rendered_is_rendered_after_an_upload_that_faile
     )
 
 
-def break_results(studio: Studio) -> None:
-    shutil.rmtree(studio.agent.results)
-    studio.agent.results.write_text("not a folder")
-
-
-def mend_results(studio: Studio) -> None:
-    studio.agent.results.unlink()
-    studio.agent.results.mkdir()
-
-
 async def test_what_could_not_be_stored_is_rendered_again_on_another_order(studio: Studio) -> None:
     studio.agent.start(STORE_SECONDS="0")
-    break_results(studio)
+    studio.agent.break_results()
     uid = await studio.order()
     await studio.end_of_attempt()
     changed = {"parameters": {"prompt": "a windmill", "steps": 2}}
     await studio.kube.patch_status(GENERATION_JOB, "lighthouse", studio.namespace, changed)
-    mend_results(studio)
+    studio.agent.mend_results()
     await studio.assign()
     await studio.end_of_attempt(number=2)
     assert await studio.executions() == [studio.prompt_id(uid), studio.prompt_id(uid, 0, 1)]

@@ -159,8 +159,15 @@ async def test_a_job_that_has_not_begun_is_handed_back_at_once(studio: Studio) -
     await studio.until_rendering(studio.prompt_id(first))
     second = await studio.order("second")
     await studio.until_pending(studio.prompt_id(second))
-    assert studio.agent.end(signal.SIGTERM) == 0
-    assert (await studio.end_of_attempt("second")).status.attempts[0].failure_class == "ServerLost"
+    studio.agent.send(signal.SIGTERM)
+    [attempt] = (await studio.end_of_attempt("second")).status.attempts
+    assert (attempt.failure_class, attempt.reason, attempt.message) == (
+        "ServerLost",
+        None,
+        "the server is shutting down",
+    )
+    assert (await studio.until(lambda _: True, "first")).status.attempts == []
+    assert studio.agent.wait() == 0
     assert (await studio.end_of_attempt("first")).status.state == "Complete"
     assert await studio.executions() == [studio.prompt_id(first)]
 

@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from comfyard.api.conditions import COMPLETE, READY, is_true
+from comfyard.api.conditions import COMPLETE, READY, is_true, timestamp
+from comfyard.runtime.context import now
 from tests.unit.agent.harness import CLAIM, SERVER, Studio
 
 pytestmark = pytest.mark.api
@@ -116,6 +117,34 @@ async def test_the_next_job_is_queued_behind_the_one_that_runs(studio: Studio) -
     await studio.until_pending(studio.prompt_id(second))
     await studio.end_of_attempt("first")
     assert (await studio.end_of_attempt("second")).status.state == "Complete"
+
+
+async def test_files_are_stored_while_the_next_job_is_rendered(studio: Studio) -> None:
+    studio.agent.start()
+    studio.agent.break_results()
+    first = await studio.order("first")
+    second = await studio.order("second", prompt="[sim: step=0.3]", steps=10)
+    await studio.until_rendering(studio.prompt_id(second))
+    assert (await studio.until(lambda _: True, "first")).status.attempts == []
+    studio.agent.mend_results()
+    assert (await studio.end_of_attempt("first")).status.state == "Complete"
+    assert studio.prompt_id(second) in [item[1] for item in (await studio.comfy("GET", "/queue"))["queue_running"]]
+    assert (await studio.end_of_attempt("second")).status.state == "Complete"
+    assert await studio.executions() == [studio.prompt_id(first), studio.prompt_id(second)]
+
+
+async def test_the_order_is_the_same_for_the_next_agent(studio: Studio) -> None:
+    time = timestamp(now())
+    uids = [await studio.order(name, prompt="[sim: step=0.2]", steps=8, server="") for name in ("b", "a", "c")]
+    for name in ("c", "b", "a"):
+        await studio.assign(name, time=time)
+    studio.agent.start()
+    await studio.until_rendering(studio.prompt_id(uids[1]))
+    studio.agent.end()
+    studio.agent.start()
+    for name in ("a", "b", "c"):
+        assert (await studio.end_of_attempt(name)).status.state == "Complete"
+    assert await studio.executions() == [studio.prompt_id(uids[place]) for place in (1, 0, 2)]
 
 
 async def test_a_job_of_another_server_is_left_alone(studio: Studio) -> None:
