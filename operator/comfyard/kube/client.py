@@ -1,5 +1,6 @@
 """The KubeClient on lightkube."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from lightkube.core.resource import Resource
 
-_PAGE = 500
-"""Objects of one page of a LIST: bounds what the API server and we hold at once."""
+_PAGE = 200
+"""Objects of one page of a LIST: bounds what the API server and we hold at once, and for how long nothing else is done
+while they are read (10 ms)."""
 
 _BY_CODE: dict[int, type[errors.ApiError]] = {
     401: errors.ForbiddenError,
@@ -37,7 +39,12 @@ _BY_CODE: dict[int, type[errors.ApiError]] = {
     429: errors.UnavailableError,
 }
 _SERVER_ERROR = 500
+_AT_ONCE = 16
+"""Requests under way, watches and lists aside. httpx keeps twenty connections; each one more is a TLS handshake that
+costs as much as two requests."""
+
 _TIMEOUT_SECONDS = 30
+_LONGEST_PAUSE_SECONDS = 30.0
 
 
 @cache
@@ -57,11 +64,20 @@ def _own_errors() -> "Iterator[None]":
         # A failed `test` has no reason of its own; other than a schema's refusal, it does not say what it is about.
         if kind is errors.InvalidError and not (error.status.details and error.status.details.causes):
             kind = errors.TestFailedError
+        if kind is errors.UnavailableError:
+            raise errors.UnavailableError(message, code, _retry_after(error.response)) from error
         raise kind(message, code) from error
-    except httpx2.HTTPStatusError as error:
-        raise errors.UnavailableError(str(error), error.response.status_code) from error
+    except httpx2.HTTPStatusError as error:  # not JSON: priority and fairness, or a proxy
+        answer = error.response
+        raise errors.UnavailableError(str(error), answer.status_code, _retry_after(answer)) from error
     except (httpx2.HTTPError, OSError) as error:
         raise errors.UnavailableError(f"{type(error).__name__}: {error}") from error
+
+
+def _retry_after(answer: httpx2.Response | None) -> float:
+    """Seconds; the API server says them as a whole number. A proxy that asks for an hour is not waited for so long."""
+    told = answer.headers.get("Retry-After", "") if answer is not None else ""
+    return min(float(told), _LONGEST_PAUSE_SECONDS) if told.isdecimal() else 0
 
 
 class LightkubeClient:
@@ -70,6 +86,7 @@ class LightkubeClient:
     def __init__(self, client: lightkube.AsyncClient, field_manager: str) -> None:
         self._client: Any = client  # its overloads know typed models only; every kind is generic here
         self._manager = field_manager
+        self._turn = asyncio.Semaphore(_AT_ONCE)
 
     @classmethod
     def from_environment(cls, field_manager: str) -> Self:
@@ -115,11 +132,32 @@ class LightkubeClient:
         fields: Mapping[str, str] | None = None,
     ) -> ObjectList:
         """See KubeClient."""
+        items: list[Obj] = []
+        version = ""
+        async for page in self.pages(kind, namespace, labels=labels, fields=fields):
+            items += page.items
+            version = page.resource_version
+        return ObjectList(items, version)
+
+    async def pages(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[ObjectList]:
+        """See KubeClient."""
         where = {"namespace": namespace or "*"} if kind.namespaced else {}
+        page: list[Obj] = []
         with _own_errors():
             found = self._client.list(_resource(kind), chunk_size=_PAGE, labels=labels, fields=fields, **where)
-            items = [dict(item) async for item in found]
-            return ObjectList(items, found.resourceVersion)
+            async for item in found:
+                page.append(dict(item))
+                if len(page) == _PAGE:
+                    yield ObjectList(page, found.resourceVersion)
+                    page = []
+            yield ObjectList(page, found.resourceVersion)
 
     async def watch(
         self, kind: Kind, namespace: str = "", *, resource_version: str, fields: Mapping[str, str] | None = None
@@ -217,10 +255,10 @@ class LightkubeClient:
             )
         )
 
-    @staticmethod
-    async def _call(request: Callable[[], Awaitable[Any]]) -> Obj:
-        with _own_errors():
-            return dict(await request())
+    async def _call(self, request: Callable[[], Awaitable[Any]]) -> Obj:
+        async with self._turn:
+            with _own_errors():
+                return dict(await request())
 
 
 def _in(kind: Kind, namespace: str) -> dict[str, str]:

@@ -40,4 +40,16 @@ class ExpiredError(ApiError):
 
 
 class UnavailableError(ApiError):
-    """No answer, 429 or 5xx: worth another try."""
+    """No answer, 429 or 5xx: worth another try.
+
+    Attributes:
+        retry_after: Seconds for which the API server wants to be left alone; 0 when it did not say.
+    """
+
+    def __init__(self, message: str, code: int = 0, retry_after: float = 0) -> None:
+        super().__init__(message, code)
+        self.retry_after = retry_after
+
+
+class NotLeadingError(ApiError):
+    """Not sent: this replica of the operator does not hold the Lease, or cannot be sure that it still does."""

@@ -21,7 +21,8 @@ def build_event(
     """The core/v1 Event, ready to create.
 
     Args:
-        about: The object, with at least name, namespace and uid in its metadata.
+        about: The object, with at least name and uid in its metadata. Events of one without a namespace are in
+            `default`, where `kubectl describe` looks for them.
         kind: Of the object; what was read from a list does not say it.
         event_type: Warning when somebody should look.
         reason: One word in CamelCase.
@@ -36,13 +37,13 @@ def build_event(
     return {
         "metadata": {
             "name": f"{name[: _NAME_BOUND - _HASH_PART - 1].rstrip('-.')}.{key.hexdigest()[:_HASH_PART]}",
-            "namespace": namespace,
+            "namespace": namespace or "default",
         },
         "involvedObject": {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
             "name": name,
-            "namespace": namespace,
+            **({"namespace": namespace} if namespace else {}),
             "uid": str(about["metadata"].get("uid", "")),
         },
         "type": event_type,

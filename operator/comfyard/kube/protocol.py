@@ -39,6 +39,16 @@ class KubeClient(Protocol):
     ) -> ObjectList:
         """All objects of a namespace, or of all when it is empty."""
 
+    def pages(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[ObjectList]:
+        """The same, some at a time: for more than should be held at once. There is at least one page."""
+
     def watch(
         self,
         kind: Kind,

@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from comfyard.kube.events import build_event
-from comfyard.kube.kinds import MODEL_BUNDLE, Obj
+from comfyard.kube.kinds import HARDWARE_PROFILE, MODEL_BUNDLE, Obj
 from tests.builders import NOW, UID, meta
 
 
@@ -14,6 +14,13 @@ def test_it_names_the_object_as_describe_looks_for_it() -> None:
     about = {"kind": "ModelBundle", "apiVersion": "comfyard.io/v1alpha1", "name": "sd15", "namespace": "studio"}
     assert event()["involvedObject"] == {**about, "uid": UID}
     assert event()["metadata"]["namespace"] == "studio"
+
+
+def test_those_of_an_object_without_a_namespace_are_where_describe_looks_for_them() -> None:
+    about = {"metadata": {"name": "l4", "uid": UID}}
+    made = build_event(about, HARDWARE_PROFILE, "Warning", "ImagePullBackOff", "404", "comfyard", NOW)
+    assert made["metadata"]["namespace"] == "default"  # the API server takes it nowhere else
+    assert "namespace" not in made["involvedObject"]
 
 
 def test_each_has_a_name_of_its_own_and_the_same_has_the_same() -> None:
