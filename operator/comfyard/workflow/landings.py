@@ -7,6 +7,7 @@ from typing import Any
 
 from comfyard.api.workflow_template import Parameter, WorkflowTemplateSpec
 from comfyard.workflow.graph import Graph
+from comfyard.workflow.memo import Memo
 from comfyard.workflow.node_class import Input
 from comfyard.workflow.object_info import Knowledge
 
@@ -47,8 +48,15 @@ def whole_placeholder(value: object) -> str | None:
     return match[1] if match else None
 
 
-def landings(spec: WorkflowTemplateSpec) -> dict[str, list[Landing]]:
+def landings(spec: WorkflowTemplateSpec) -> Mapping[str, Sequence[Landing]]:
     """Where each name lands, declared or not; targets of nodes that are not there are left out."""
+    return _LANDINGS.get([spec], lambda: _find(spec))
+
+
+_LANDINGS: Memo[Mapping[str, Sequence[Landing]]] = Memo(128)
+
+
+def _find(spec: WorkflowTemplateSpec) -> dict[str, list[Landing]]:
     found: dict[str, list[Landing]] = {parameter.name: [] for parameter in spec.parameters}
     for name, landing in _landings(spec):
         found.setdefault(name, []).append(landing)

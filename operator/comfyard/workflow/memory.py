@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from comfyard.api.model_bundle import ModelStatus
+from comfyard.api.workflow_template import WorkflowTemplateSpec
 from comfyard.workflow.graph import Graph
-from comfyard.workflow.models import named_files
+from comfyard.workflow.landings import landings
+from comfyard.workflow.models import named_files, names_model
 from comfyard.workflow.object_info import core
 
 _MIB = 2**20
@@ -82,6 +84,21 @@ class _Load:
     node: str
     inputs: Mapping[str, Any]
     row: ModelStatus
+
+
+def deciding(spec: WorkflowTemplateSpec) -> frozenset[str]:
+    """The parameters that may decide which files a job loads, and how much VRAM it needs: all others need no look.
+
+    Those are what lands in a node that names files, may name some by a dynamic input, or makes a latent.
+    """
+    nodes = {node_id for node_id, node in spec.graph.items() if _decides(str(node["class_type"]))}
+    return frozenset(name for name, places in landings(spec).items() if any(each.node in nodes for each in places))
+
+
+def _decides(class_type: str) -> bool:
+    known = core().find(class_type)
+    inputs = known.inputs.values() if known else ()
+    return class_type in _LATENTS or any(names_model(each) or each.is_dynamic for each in inputs)
 
 
 def estimate(graph: Graph, rows: Mapping[str, ModelStatus]) -> Estimate | None:

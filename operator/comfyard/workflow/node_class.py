@@ -92,6 +92,11 @@ class Input:
         given = output_type.split(",")
         return ANY in {mine, output_type} or MATCH_TYPE in given or not set(mine.split(",")).isdisjoint(given)
 
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether the inputs that it stands for depend on the values of its node."""
+        return self.type in {AUTOGROW, DYNAMIC_COMBO, DYNAMIC_GROUP, DYNAMIC_SLOT}
+
     def expand(self, values: Mapping[str, Any]) -> Iterator["Input"]:
         """The inputs that this one stands for when a node's inputs are these; itself, unless its type is dynamic.
 

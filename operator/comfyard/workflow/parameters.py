@@ -12,6 +12,7 @@ from comfyard.workflow.checks.literals import literal_problem, lost_digits, show
 from comfyard.workflow.checks.trust import Trust, trust_in
 from comfyard.workflow.findings import Finding, alike, error, errors
 from comfyard.workflow.landings import Landing, describe, input_at, landings
+from comfyard.workflow.memo import Memo
 from comfyard.workflow.node_class import Input
 from comfyard.workflow.object_info import Knowledge, core
 
@@ -106,8 +107,11 @@ def _validator_of(parameter: Parameter) -> jsonschema.Draft202012Validator:
 def resolve(
     spec: WorkflowTemplateSpec, given: Mapping[str, Any], tier: str | None = None
 ) -> tuple[dict[str, Any], list[str]]:
-    """The values that one job is rendered with, and what is wrong with those given: see Values.resolve."""
-    return Values(spec).resolve(given, tier)
+    """The values that one job is rendered with, and what is wrong with those given: see Values.resolve.
+
+    Thousands of jobs come of one template: what its parameters are held against is made once.
+    """
+    return _VALUES.get([spec], lambda: Values(spec)).resolve(given, tier)
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,9 @@ class Values:
         hint = f" (did you mean {meant}?)" if meant else ""
         has = ", ".join(sorted(self._names)) or "none"
         return error((*_GIVEN, name), f"unknown parameter {name}; the template has: {has}{hint}")
+
+
+_VALUES: Memo[Values] = Memo(128)
 
 
 def inputs_at(

@@ -1,6 +1,6 @@
 """A template's parameters: against themselves, and against the inputs that they land in."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from comfyard.api.workflow_template import Parameter, Target, WorkflowTemplateSpec
@@ -110,7 +110,7 @@ def _check_target_input(
 
 
 def _check_goes_somewhere(
-    parameter: Parameter, places: list[Landing], needed: set[str], at: Place
+    parameter: Parameter, places: Sequence[Landing], needed: set[str], at: Place
 ) -> Iterator[Finding]:
     name = parameter.name
     if not places and not parameter.targets:
