@@ -29,7 +29,9 @@ WAIT = f"--timeout={SECONDS}s"
 class OperatorProcess:
     """`comfyard operator`, which may be killed and started again."""
 
-    def __init__(self, kubeconfig: Path, log: Path) -> None:
+    def __init__(self, kubeconfig: Path, log: Path, name: str = "comfyard-0") -> None:
+        self.name = name
+        self.port = 0
         self._kubeconfig = kubeconfig
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,28 +39,38 @@ class OperatorProcess:
     def start(self) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+            self.port = probe.getsockname()[1]
         env = {
             **os.environ,
             "KUBECONFIG": str(self._kubeconfig),
             "COMFYARD_IMAGE": "comfyard:test",
-            "COMFYARD_PROBE_PORT": str(port),
+            "COMFYARD_POD_NAME": self.name,  # as after a restart of the container: it takes its own Lease at once
+            "COMFYARD_PROBE_PORT": str(self.port),
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([sys.executable, "-m", "comfyard", "operator"], env=env, stderr=log)
 
+    def send(self, number: signal.Signals) -> None:
+        assert self._process
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = 20) -> int:
+        """Wait for its end; returns the exit status."""
+        assert self._process
+        status, self._process = self._process.wait(timeout=seconds), None
+        return status
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self._process:
-            self._process.send_signal(how)
-            self._process.wait(timeout=20)
-            self._process = None
+            self.send(how)
+            self.wait()
 
 
 def as_installed(control_plane: ControlPlane, folder: Path) -> Path:
     """A kubeconfig with the rights of the installed operator, and no more."""
     admin = Kubectl(control_plane.kubeconfig)
     objects = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
-    kinds = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
+    kinds = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
     admin("apply", "-f", "-", stdin=yaml.safe_dump_all(obj for obj in objects if obj and obj["kind"] in kinds))
     return kubeconfig_for(control_plane, admin, "comfyard-system", folder, "comfyard")
 
@@ -90,8 +102,8 @@ class Studio:
         obj = {"apiVersion": "comfyard.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec, **more}
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(obj))
 
-    def create_profile(self, max_servers: int = 2, idle_seconds: int = 600) -> None:
-        pool = {"maxServers": max_servers, "idleSeconds": idle_seconds}
+    def create_profile(self, max_servers: int = 2, idle_seconds: int = 600, queue_depth: int = 1) -> None:
+        pool = {"maxServers": max_servers, "idleSeconds": idle_seconds, "queueDepth": queue_depth}
         self.create("HardwareProfile", self.profile, {"server": {"image": "comfyui:1"}, "pool": pool})
 
     def create_template(self, **more: Any) -> None:
@@ -107,8 +119,8 @@ class Studio:
         row = {"path": "checkpoints/sd15.safetensors", "state": "Ready", "sha256": SHA, "size": 10, "bytes": 10}
         self.patch_status("cmb", "sd15", {"syncedGeneration": 1, "models": [row]})
 
-    def prepare(self, max_servers: int = 2, idle_seconds: int = 600) -> None:
-        self.create_profile(max_servers, idle_seconds)
+    def prepare(self, max_servers: int = 2, idle_seconds: int = 600, queue_depth: int = 1) -> None:
+        self.create_profile(max_servers, idle_seconds, queue_depth)
         self.create_bundle()
         self.create_template()
         self.sync_bundle()

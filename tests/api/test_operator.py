@@ -130,8 +130,41 @@ def test_the_pool_stays_within_its_limit_and_says_so(studio: Studio) -> None:
     studio.wait_assigned("a")
     studio.order("b")
     studio.wait("cgj/b", ".status.state", "Queued")
-    assert "all 1 servers of profile" in studio.status("b")["message"]
+    told = studio.status("b")["message"]
+    assert told.startswith(f"place 1 of 1 in namespace {studio.namespace} for profile {studio.profile}: ")
     assert len(studio.servers()) == 1
+
+
+def test_the_next_job_is_with_the_server_before_the_first_is_done(studio: Studio) -> None:
+    studio.prepare(max_servers=1, queue_depth=2)
+    studio.order("a")
+    studio.start_server()
+    studio.wait_assigned("a")
+    studio.order("b")
+    studio.wait_assigned("b")
+    studio.order("c")
+    studio.wait("cgj/c", ".status.state", "Queued")
+    assert studio.status("a")["assignment"]["server"] == studio.status("b")["assignment"]["server"]
+    studio.complete("a")
+    studio.wait_assigned("c")
+    assert len(studio.servers()) == 1
+    # It waited for longer than for the place before it: told once, then assigned.
+    assert len([w for w in studio.writes("generationjobs", "c") if "kubectl" not in w]) == 2
+
+
+def test_labels_of_the_namespace_limit_what_it_has_at_once(studio: Studio) -> None:
+    studio.prepare(max_servers=2)
+    studio.kubectl("label", "namespace", studio.namespace, "comfyard.io/max-jobs=1")
+    studio.order("a")
+    studio.start_server()
+    studio.wait_assigned("a")
+    studio.order("b")
+    studio.wait("cgj/b", ".status.state", "Queued")
+    studio.wait_message("b", "comfyard.io/max-jobs")
+    studio.kubectl("label", "namespace", studio.namespace, "comfyard.io/max-jobs=2", "--overwrite")
+    for pod in studio.wait_servers(2):
+        studio.server_is_ready(pod)
+    studio.wait_assigned("b")
 
 
 def test_an_idle_server_goes_away_and_a_busy_one_stays(studio: Studio) -> None:

@@ -156,6 +156,10 @@ class Studio:
         """Until an event of the namespace has a reason; returns its message."""
         return self._watch(bool, "events", f"--field-selector=reason={reason}", "-o=jsonpath={.message}{'\\n'}")
 
+    def wait_for_words(self, words: str, kind: str, name: str, field: str = ".status.message") -> None:
+        """Until a text of an object has these words."""
+        self._watch(lambda line: words in line, kind, name, f"-o=jsonpath={{{field}}}{{'\\n'}}")
+
     def _watch(self, enough: Callable[[str], bool], *what: str) -> str:
         command = self.cluster.environment.kubectl_command("-n", self.namespace, "get", "--watch", *what)
         with subprocess.Popen(["timeout", "180", *command], stdout=subprocess.PIPE, text=True) as watch:

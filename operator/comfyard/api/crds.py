@@ -117,11 +117,26 @@ DEFINITIONS: tuple[Definition, ...] = (
             _column("Servers", ".status.servers.total", "integer"),
             _column("Busy", ".status.servers.busy", "integer"),
             _column("Queued", ".status.queued", "integer"),
+            _column("Min", ".spec.pool.minServers", "integer", wide=True),
             _column("Max", ".spec.pool.maxServers", "integer", wide=True),
             _column("Image", ".spec.server.image", wide=True),
             _AGE,
             _column("Status", f"{_READY}.message", wide=True),
         ],
+        rules={
+            "spec.pool": [
+                {
+                    "rule": "self.minServers <= self.maxServers",
+                    "message": "minServers must not be more than maxServers",
+                },
+            ],
+            "spec.namespaces": [
+                {
+                    "rule": "has(self.selector) == (self.from == 'Selector')",
+                    "message": "selector is needed with from: Selector, and only there",
+                },
+            ],
+        },
     ),
     Definition(
         model=ModelBundle,

@@ -1,12 +1,12 @@
 """HardwareProfile: what a ComfyUI server is, and how many of them there may be. Cluster-scoped, for admins."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from comfyard.api.conditions import Conditions
-from comfyard.api.meta import FreeForm, Model, Name, ObjectMeta, Quantity, Tags
+from comfyard.api.meta import FreeForm, LabelName, Model, Name, ObjectMeta, Quantity, Tags
 
 LabelMap = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
 
@@ -58,6 +58,13 @@ class Server(Model):
     startup_seconds: Annotated[int, Field(ge=1, le=86400)] = Field(
         600, description="A server that is not ready for so long, at its start or later, is replaced."
     )
+    drain_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
+        15, description="A server that is deleted or evicted gives its job so long to finish before it goes back."
+    )
+    shared_memory: Quantity | None = Field(
+        None,
+        description="Size of /dev/shm, such as 2Gi, counted as memory of the container; unset: the runtime's 64 MiB.",
+    )
 
 
 class Placement(Model):
@@ -76,13 +83,77 @@ class Placement(Model):
     ] = Field(default_factory=list, description="Names of Secrets in the namespace of the job.")
 
 
-class Pool(Model):
-    """How many servers there may be of one pool: a namespace, this profile, and a set of claims."""
+class WarmUp(Model):
+    """A template that each server renders once, with its defaults, before it counts as ready."""
 
+    namespace: Name = Field(description="Of the template; only servers of this namespace are warmed up.")
+    template: Name = Field(description="All of its parameters need defaults, but for a Seed.")
+
+
+class Pool(Model):
+    """How many servers there may be. A pool is a namespace, this profile, its claims and custom nodes."""
+
+    min_servers: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0,
+        description="Servers that stay when idle. With warmUp they start before the first job, else they come with it.",
+    )
     max_servers: Annotated[int, Field(ge=1, le=1000)] = Field(4, description="Servers of this profile in the cluster.")
     idle_seconds: Annotated[int, Field(ge=0, le=604800)] = Field(
         300, description="A server that had nothing to do for so long goes away."
     )
+    queue_depth: Annotated[int, Field(ge=1, le=8)] = Field(
+        2, description="Jobs that a server has at once: one renders, the inputs of the others load."
+    )
+    jobs_per_server: Annotated[int, Field(ge=0, le=1000000)] = Field(
+        0, description="A server that has run so many jobs is replaced by a new one; 0: never."
+    )
+    warm_up: WarmUp | None = None
+
+
+class LabelRequirement(Model):
+    """One term of a selector, as in metav1.LabelSelectorRequirement."""
+
+    key: Annotated[str, Field(min_length=1, max_length=317)]
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: Annotated[list[Annotated[str, Field(max_length=63)]], Field(max_length=64)] = Field(default_factory=list)
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether the labels fulfil it. NotIn is fulfilled by a label that is not there, as in Kubernetes."""
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+
+
+class LabelSelector(Model):
+    """Objects by their labels, as metav1.LabelSelector: all terms must hold, and no term selects everything."""
+
+    match_labels: LabelMap = Field(default_factory=dict)
+    match_expressions: Annotated[
+        list[LabelRequirement], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field(default_factory=list)
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether it selects an object with these labels."""
+        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
+            each.matches(labels) for each in self.match_expressions
+        )
+
+
+class NamespaceSelection(Model):
+    """Whose jobs may run here."""
+
+    from_: Literal["All", "Selector"] = Field("All", alias="from", description="All namespaces, or those selected.")
+    selector: LabelSelector | None = Field(None, description="By the labels of namespaces; only with from: Selector.")
+
+    def allows(self, labels: Mapping[str, str]) -> bool:
+        """Whether jobs of a namespace with these labels may run here."""
+        return self.selector is None or self.selector.matches(labels)
 
 
 class ModelSelection(Model):
@@ -109,6 +180,15 @@ class HardwareProfileSpec(Model):
     placement: Placement = Field(default_factory=Placement)
     pool: Pool = Field(default_factory=Pool)
     models: ModelSelection = Field(default_factory=ModelSelection)
+    mmap: Literal["Auto", "Always", "Never"] = Field(
+        "Auto",
+        description="Whether ComfyUI maps model files into memory. Auto: not from volumes that several nodes mount; "
+        "mapped files load slowly from network volumes.",
+    )
+    namespaces: NamespaceSelection = Field(default_factory=NamespaceSelection)
+    queue_name: LabelName | None = Field(
+        None, description="A LocalQueue of Kueue in the namespace of the job: servers wait for its quota."
+    )
 
 
 class ServerCounts(Model):

@@ -21,9 +21,15 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_POOL = f"{GROUP}/pool"
 LABEL_PROFILE = f"{GROUP}/profile"
+LABEL_SHAPE = f"{GROUP}/shape"
+"""On a server pod: digest of what its profile was when it was made. One of another shape is outdated."""
 LABEL_CLAIM = f"{GROUP}/claim"
 LABEL_TEMPLATE = f"{GROUP}/template"
 LABEL_SWEEP = f"{GROUP}/sweep"
+LABEL_MAX_JOBS = f"{GROUP}/max-jobs"
+"""On a Namespace: how many of its jobs may be with servers at once."""
+LABEL_MAX_SERVERS = f"{GROUP}/max-servers"
+"""On a Namespace: how many servers of all profiles it may have at once."""
 ANNOTATION_INDEX = f"{GROUP}/sweep-index"
 """On a job of a sweep: which set of parameters it has."""
 FINALIZER_STORE = f"{GROUP}/store"
@@ -74,6 +80,9 @@ Name = Annotated[
     Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
 ]
 """A DNS-1123 subdomain: the name of an object."""
+
+LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+"""A DNS-1123 label: the name of an object that is a label's value elsewhere."""
 
 _NUMBER = r"(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
 

@@ -151,11 +151,12 @@ def _below(schema: Mapping[str, Any], value: object) -> Iterator[tuple[str | int
 
 
 def _known(schema: Mapping[str, Any], value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The value without what is in fields whose content the schema does not know: rules do not see into them."""
+    """The value as rules see it: with defaults, without what is in fields whose content the schema does not know."""
     match value:
         case Mapping() if schema.get("properties"):
-            known = ((name, schema["properties"].get(name)) for name in value)
-            return {name: _known(below, value[name]) for name, below in known if below is not None}
+            defaults = {name: below["default"] for name, below in schema["properties"].items() if "default" in below}
+            known = ((name, each, schema["properties"].get(name)) for name, each in {**defaults, **value}.items())
+            return {name: _known(below, each) for name, each, below in known if below is not None}
         case Mapping() if schema.get(_FREE):
             return {}
         case list():

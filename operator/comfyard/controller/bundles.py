@@ -10,8 +10,8 @@ from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.meta import FINALIZER_STORE
 from comfyard.api.model_bundle import ClaimTemplate, ModelBundle
 from comfyard.controller import claims, reports
-from comfyard.controller.pods import Trouble
 from comfyard.controller.settings import Settings
+from comfyard.controller.trouble import Trouble
 from comfyard.kube.events import EventType
 from comfyard.kube.kinds import Obj
 
@@ -60,13 +60,11 @@ class Plan:
 
     Attributes:
         status: What the status should be.
-        ready: Whether jobs may use the bundle then.
         news: What to tell once it is.
         after: Look again in so many seconds.
     """
 
     status: dict[str, Any]
-    ready: bool = False
     news: Sequence[News] = ()
     after: float | None = None
 
@@ -135,7 +133,7 @@ def plan(bundle: ModelBundle, status: Mapping[str, Any], seen: Observed, setting
         "digest": reports.digest_of(bundle),
         "conditions": conditions.to_api(),
     }
-    return Plan({**status, **own}, conditions.is_true(READY), _news(bundle, conditions), after)
+    return Plan({**status, **own}, _news(bundle, conditions), after)
 
 
 def _with_status(bundle: ModelBundle, **changes: Any) -> ModelBundle:  # noqa: ANN401 - fields of the status

@@ -7,7 +7,7 @@ controller or of the storage class' provisioner.
 import re
 from collections.abc import Sequence
 
-from comfyard.controller.pods import Trouble
+from comfyard.controller.trouble import Trouble
 from comfyard.kube.events import newest
 from comfyard.kube.kinds import Obj
 
@@ -54,3 +54,9 @@ def pending_trouble(events: Sequence[Obj]) -> Trouble | None:
     message = str(last.get("message", ""))
     hopeless = last["reason"] in _HOPELESS or _HOPELESS_WORDS.search(message)
     return Trouble(UNBINDABLE if hopeless else "ClaimPending", message)
+
+
+def access_modes(claim: Obj) -> frozenset[str]:
+    """What its volume can do; while it has none, what was asked for."""
+    modes = claim.get("status", {}).get("accessModes") or claim.get("spec", {}).get("accessModes") or []
+    return frozenset(map(str, modes))

@@ -1,7 +1,7 @@
 """What is fixed once for a job, when it is accepted: the template's content, values, seed, place for results."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from comfyard.api.conditions import READY, find, is_true
 from comfyard.api.generation_job import GenerationJob, TemplateRevision
@@ -37,7 +37,7 @@ def accept(job: GenerationJob, seen: Observed) -> Status:
     return {
         "template": revision.to_api(),
         "parameters": values,
-        "output": decide_output(job, seen).to_api(),
+        "output": decide_output(job.metadata.namespace, job.spec.output, seen).to_api(),
         "seed": str(draw_seed(job) if seed is None else seed),
     }
 
@@ -67,7 +67,7 @@ def _ready_template(job: GenerationJob, seen: Observed) -> WorkflowTemplate:
 
 
 def ready_template(
-    name: str, namespace: str, template: WorkflowTemplate | None, templates: Sequence[str]
+    name: str, namespace: str, template: WorkflowTemplate | None, templates: Collection[str]
 ) -> WorkflowTemplate:
     """The template of that name, if it is there and was accepted; `templates` are those there are. Raises Wait."""
     if template is None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from comfyard.api.generation_job import GenerationJob
 from comfyard.api.meta import ANNOTATION_OUTPUT
 from comfyard.api.output import OutputStore, parse_output
 from comfyard.controller.job_observed import Observed, Wait
@@ -10,13 +9,18 @@ from comfyard.controller.job_observed import Observed, Wait
 _EXAMPLE = '{"claim": {"name": "results"}}'
 
 
-def decide_output(job: GenerationJob, seen: Observed) -> OutputStore:
+def decide_output(namespace: str, ordered: OutputStore | None, seen: Observed) -> OutputStore:
     """Place and form, each as the first says who says it at all. A place that nobody names is the operator's claim.
 
     Raises Wait for an annotation that cannot be read, unless job and template leave it nothing to say.
+
+    Args:
+        namespace: Of the job.
+        ordered: What the job itself says.
+        seen: What is around it.
     """
     place, form = OutputStore(), None
-    for said in _chain(job, seen):
+    for said in _chain(namespace, ordered, seen):
         if not place.names_a_place:
             place = said
         form = form or said.metadata
@@ -25,13 +29,13 @@ def decide_output(job: GenerationJob, seen: Observed) -> OutputStore:
     return OutputStore(s3=place.s3, claim=place.claim, metadata=form or "Embed")
 
 
-def _chain(job: GenerationJob, seen: Observed) -> Iterator[OutputStore]:
-    if job.spec.output:
-        yield job.spec.output
+def _chain(namespace: str, ordered: OutputStore | None, seen: Observed) -> Iterator[OutputStore]:
+    if ordered:
+        yield ordered
     if seen.template and seen.template.spec.output:
         yield seen.template.spec.output
     if seen.output_annotation:
-        yield _read(job.metadata.namespace, seen.output_annotation)
+        yield _read(namespace, seen.output_annotation)
 
 
 def _read(namespace: str, annotation: str) -> OutputStore:

@@ -65,7 +65,13 @@ def failed(job: GenerationJob, status: Status, reason: str, message: str, now: d
 
 
 def without_assignment(
-    job: GenerationJob, status: Status, gpus: int, now: datetime, message: str, failure: FailureClass | None = None
+    job: GenerationJob,
+    status: Status,
+    gpus: int,
+    now: datetime,
+    message: str,
+    failure: FailureClass | None = None,
+    turn: datetime | None = None,
 ) -> Status:
     """The status with the assignment, if there is one, ended by the operator; its agent cannot write any more.
 
@@ -76,12 +82,13 @@ def without_assignment(
         now: The time.
         message: Why.
         failure: What kind of a failure it is; None when a person has stopped it.
+        turn: When the server was done with the job before, if there was one.
     """
     assignment = job.status.assignment
     if assignment is None:
         return status
     record = end_attempt(assignment, "Failed" if failure else "Stopped", now, failure, message)
-    usage = usage_after(job, assignment, gpus, now)
+    usage = usage_after(job, assignment, gpus, now, turn)
     ended = {key: value for key, value in status.items() if key not in {"assignment", "progress"}}
     return {**ended, "attempts": [*status.get("attempts", []), record.to_api()], "usage": usage.to_api()}
 

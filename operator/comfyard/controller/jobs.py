@@ -10,11 +10,11 @@ from comfyard.api.conditions import COMPLETE, FAILED, timestamp
 from comfyard.api.generation_job import FailureClass, GenerationJob, GenerationJobStatus, Receipt
 from comfyard.controller.job_acceptance import accept
 from comfyard.controller.job_observed import Observed, Wait, Wrong
-from comfyard.controller.job_pool import place
+from comfyard.controller.job_profiles import choose
 from comfyard.controller.job_status import Status, failed, suspended, waiting, with_fit, without_assignment
 from comfyard.controller.pools import Server
+from comfyard.controller.queue import Demand
 from comfyard.controller.retry import GiveUp, after_attempts
-from comfyard.controller.scheduler import Demand
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Plan:
         receipt: What the assignment to a server writes into status, besides.
         after: Look again in so many seconds.
         delete: Its time after the end is over.
+        waits: It waits for something else than a server, which changes nothing but words once it is accepted.
     """
 
     status: Status
@@ -34,6 +35,7 @@ class Plan:
     receipt: Receipt | None = None
     after: float | None = None
     delete: bool = False
+    waits: bool = False
 
 
 def plan(job: GenerationJob, status: Status, seen: Observed, now: datetime) -> Plan:
@@ -118,16 +120,16 @@ def _assigned(job: GenerationJob, status: Status, seen: Observed, now: datetime)
 
 def _unassigned(job: GenerationJob, status: Status, seen: Observed, now: datetime) -> Plan:
     """Accept it, find out what it needs, and let it ask for a server when nothing else is missing."""
-    verdict = after_attempts(job.status.attempts, len(job.spec.profiles), job.spec.backoff_limit)
+    verdict = after_attempts(job.status.attempts, job.spec.profiles, job.spec.backoff_limit)
     if isinstance(verdict, GiveUp):
         return Plan(failed(job, status, verdict.reason, verdict.message, now))
     try:
         status = {**status, **accept(job, seen)}
-        placement = place(job, status, job.spec.profiles[verdict.profile], seen)
+        placement = choose(job, status, verdict.profile, seen)
     except Wrong as wrong:
         return Plan(failed(job, status, wrong.reason, wrong.message, now))
     except Wait as wait:
-        return Plan(waiting(job, status, "Pending", wait.reason, wait.message, now))
+        return Plan(waiting(job, status, "Pending", wait.reason, wait.message, now), waits=True)
     accepted = with_fit(job, {**status, "parameters": placement.parameters}, placement.fit, now)
     if verdict.not_before and now < verdict.not_before:
         return _back_off(job, accepted, verdict.not_before, now)
@@ -136,7 +138,9 @@ def _unassigned(job: GenerationJob, status: Status, seen: Observed, now: datetim
         pool=placement.pool,
         priority=job.spec.priority,
         created=job.metadata.creation_timestamp,
+        models=placement.models,
         prefers=verdict.server,
+        gpus=placement.gpus,
     )
     return Plan(accepted, demand, placement.receipt)
 
@@ -151,7 +155,8 @@ def _ended(
     job: GenerationJob, status: Status, seen: Observed, now: datetime, message: str, failure: FailureClass | None = None
 ) -> Status:
     profile = seen.profiles.get(job.status.assignment.profile) if job.status.assignment else None
-    return without_assignment(job, status, profile.spec.gpu.count if profile else 0, now, message, failure)
+    gpus = profile.spec.gpu.count if profile else 0
+    return without_assignment(job, status, gpus, now, message, failure, seen.last_end)
 
 
 def _seconds_to_live(server: Server | None, now: datetime) -> float:

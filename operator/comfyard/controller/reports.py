@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from comfyard.api.conditions import ConditionSet
 from comfyard.api.hardware_profile import ModelSelection
 from comfyard.api.model_bundle import CustomNodeStatus, ModelBundle, ModelStatus
-from comfyard.controller.pods import Trouble
+from comfyard.controller.trouble import Trouble
 from comfyard.workflow.digest import digest
 
 _LIST_BOUND = 3000

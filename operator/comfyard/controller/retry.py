@@ -1,5 +1,6 @@
 """After an attempt has failed: again, elsewhere, or not at all. Design: one table, this module is it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +10,9 @@ from comfyard.api.generation_job import MOST_ATTEMPTS, Attempt
 
 LOST_LIMIT = 10
 """A lost server is not the job's fault and not counted, but a job that loses so many has something to do with it."""
+
+_TRIES = 2
+"""On a profile that has too little VRAM: once as it was, once with all models freed."""
 
 _BACKOFF_BASE_SECONDS = 10
 _BACKOFF_CAP_SECONDS = 360
@@ -37,12 +41,12 @@ class GiveUp:
     message: str
 
 
-def after_attempts(attempts: Sequence[Attempt], profiles: int, backoff_limit: int) -> Again | GiveUp:
+def after_attempts(attempts: Sequence[Attempt], profiles: Sequence[str], backoff_limit: int) -> Again | GiveUp:
     """What follows from the attempts so far.
 
     Args:
         attempts: All ended attempts, oldest first.
-        profiles: How many profiles the job lists.
+        profiles: Those that the job lists.
         backoff_limit: How many counted failures are tried again.
     """
     if len(attempts) >= MOST_ATTEMPTS:
@@ -52,16 +56,22 @@ def after_attempts(attempts: Sequence[Attempt], profiles: int, backoff_limit: in
     if not failed:
         return Again()
     counted = [a for a in failed if is_counted(a)]
-    profile = sum(a.failure_class == "OutOfVRAM" for a in failed) // 2  # each profile gets a second try, models freed
+    profile = _first_profile(failed, profiles)
     give_up = _reason_to_give_up(failed, counted, backoff_limit)
     if give_up:
         return give_up
     last = failed[-1]
-    if profile >= profiles:
+    if profile >= len(profiles):
         message = f"out of VRAM on every profile of the job; add one with more memory: {last.message}"
         return GiveUp("OutOfVRAM", message)
     there = last.server if last.failure_class in {"OutputFailed", "OutOfVRAM"} else ""
     return Again(profile, _not_before(last, len(counted)), there)
+
+
+def _first_profile(failed: Sequence[Attempt], profiles: Sequence[str]) -> int:
+    """Index of the one after the last that had too little VRAM."""
+    tries = Counter(a.profile for a in failed if a.failure_class == "OutOfVRAM")
+    return max((index + 1 for index, name in enumerate(profiles) if tries[name] >= _TRIES), default=0)
 
 
 def is_counted(attempt: Attempt) -> bool:

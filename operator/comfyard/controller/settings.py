@@ -1,5 +1,7 @@
 """What the operator's administrator decides, from the environment (the chart's values)."""
 
+import secrets
+import socket
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -7,6 +9,10 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from comfyard.api.model_bundle import AccessMode, ClaimTemplate, read_write_once
+
+
+def _made_up_name() -> str:
+    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
 class Settings(BaseSettings):
@@ -20,6 +26,10 @@ class Settings(BaseSettings):
         probe_port: Where kubelet asks whether the operator lives.
         stuck_seconds: A server that shows no progress for so long is restarted.
         resync_seconds: How often everything is listed again, to heal what a watch has missed.
+        namespace: The operator's own; its replicas agree in a Lease there which of them leads.
+        pod_name: What this replica is called there; made up where there is no pod. No two may share it.
+        writes_per_second: So many requests that write go to the API server in the long run.
+        write_burst: So many may go at once after a quiet time.
     """
 
     model_config = SettingsConfigDict(env_prefix="COMFYARD_")
@@ -36,6 +46,10 @@ class Settings(BaseSettings):
     pod_ips: str = "127.0.0.1"
     probe_port: int = 8080
     resync_seconds: Annotated[float, Field(gt=0)] = 300
+    namespace: str = "comfyard-system"
+    pod_name: str = Field(default_factory=_made_up_name)
+    writes_per_second: Annotated[float, Field(gt=0)] = 200
+    write_burst: Annotated[int, Field(ge=1)] = 400
 
     def claim_template(self, size: str) -> ClaimTemplate:
         """The default shape of a claim that the operator makes."""

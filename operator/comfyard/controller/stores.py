@@ -10,9 +10,9 @@ from comfyard.api.attempts import parse_time
 from comfyard.api.meta import FINALIZER_STORE
 from comfyard.api.model_bundle import ModelBundle, ModelFile
 from comfyard.controller import claims
-from comfyard.controller.pods import Trouble
 from comfyard.controller.reports import failed_reasons, is_synced
 from comfyard.controller.resources.sync_job import sources_of
+from comfyard.controller.trouble import Trouble
 from comfyard.kube.events import newest
 from comfyard.kube.kinds import Obj, name_of
 

@@ -18,8 +18,8 @@ from comfyard.api.workflow_template import WorkflowTemplate
 from comfyard.controller.indexes import compress
 from comfyard.controller.job_acceptance import ready_template
 from comfyard.controller.job_observed import Wait
-from comfyard.controller.pods import Trouble
 from comfyard.controller.sweep_jobs import Child, Tally
+from comfyard.controller.trouble import Trouble
 from comfyard.workflow.sweeps import check_sets, digest_of
 
 BATCH = 40

@@ -1,10 +1,10 @@
 """The operator: kopf watches and serves probes, our queue does the work. The only module that knows kopf."""
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,11 +30,17 @@ from comfyard.kube.kinds import (
     Kind,
     Obj,
 )
-from comfyard.runtime import bundles, jobs, node_reports, profiles, sweeps, templates
-from comfyard.runtime.cache import Cache
-from comfyard.runtime.context import ACCESS, NODE_REPORTS, REVISIONS, SCHEDULER, STORE, Context, Task
-from comfyard.runtime.routes import route
-from comfyard.runtime.servers import run_scheduler
+from comfyard.kube.paced_client import PacedClient
+from comfyard.kube.protocol import KubeClient
+from comfyard.kube.rate_limit import RateLimiter
+from comfyard.runtime import bundles, jobs, node_reports, profiles, sweeps, templates, waiting
+from comfyard.runtime.cache import Cache, Change
+from comfyard.runtime.context import ACCESS, NODE_REPORTS, REVISIONS, SCHEDULER, STORE, WAITING, Context, Task
+from comfyard.runtime.following import follow, take_list
+from comfyard.runtime.job_routes import is_pressing
+from comfyard.runtime.leader import Election
+from comfyard.runtime.routes import look_at, route
+from comfyard.runtime.scheduling import run_scheduler
 from comfyard.runtime.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -49,14 +55,21 @@ _WATCHED = (
     HARDWARE_PROFILE,
     MODEL_BUNDLE,
     WORKFLOW_TEMPLATE,
-    GENERATION_JOB,
-    GENERATION_SWEEP,  # after the jobs: one that is gone from their LIST because it was counted is counted in this
+    GENERATION_SWEEP,
     PERSISTENT_VOLUME_CLAIM,
     NAMESPACE,
     *_LABELS,
 )
+"""By kopf. The jobs are followed by ourselves, see `following`."""
+
+_LISTED = (
+    *_LABELS,  # pods before jobs: what these tell is counted for the pools of those
+    GENERATION_JOB,
+    *(kind for kind in _WATCHED if kind not in _LABELS),  # a job that is gone as its sweep has counted it is in that
+)
 _WORKERS = 16
 _TOKEN_REREAD = timedelta(minutes=10)
+_START_RETRY_SECONDS = 1.0
 _UNHURRIED_SECONDS = 3.0
 """Servers become busy and idle with every job; their counts in status are brought up to date this often. So is what
 nobody waits for, and what many changes together give one reason for."""
@@ -77,49 +90,81 @@ _RECONCILERS: dict[str, Callable[[Context, str, str], Awaitable[None]]] = {
     STORE: bundles.reconcile_store,
     ACCESS: lambda ctx, namespace, _name: ctx.ensure_access(namespace),
     SCHEDULER.what: lambda ctx, _namespace, _name: run_scheduler(ctx),
+    WAITING.what: waiting.reconcile_waiting,
 }
 
 
 class Operator:
     """Cache, queue and reconcilers, and what kopf calls."""
 
-    def __init__(self, client: LightkubeClient, settings: Settings) -> None:
-        self._client = client
+    def __init__(self, client: KubeClient, election: Election, settings: Settings) -> None:
+        limiter = RateLimiter(settings.writes_per_second, settings.write_burst)
+        self._election = election
         self._settings = settings
-        self._ctx = Context(client, Cache(_WATCHED), settings)
+        self._ctx = Context(PacedClient(client, limiter, election.leads), Cache(_LISTED), settings)
+        self._working = False
         self._ctx.queue = WorkQueue(self._reconcile)
+        self._ctx.changed = self._changed
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """List everything, then begin to work: no decision is made from a part of the truth."""
-        await self.resync()
+        """List everything, then begin to work once it is this replica's turn.
+
+        No decision is made from a part of the truth. A replica that stands by follows everything too: with ten thousand
+        jobs, who had to list them first would take over much later than the Lease allows.
+        """
+        version = await self.resync()
         self._tasks = [
-            asyncio.create_task(self._ctx.queue.run(_WORKERS)),
+            asyncio.create_task(self._work()),
             asyncio.create_task(self._resync_for_ever()),
+            asyncio.create_task(follow(self._ctx, GENERATION_JOB, version)),
         ]
 
     async def stop(self) -> None:
         """Stop working. Everything that matters is in the API server."""
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        await self._client.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._election.give_back()
 
-    async def resync(self) -> None:
-        """Heal what watches have missed, and look at everything again."""
-        for kind in _WATCHED:
-            found = await self._client.list(kind, labels=_LABELS.get(kind))
-            self._ctx.cache.replace(kind, found.items, found.resource_version)
+    async def _work(self) -> None:
+        """Work from when the Lease is ours, until cancelled. When it is lost, the process ends; kubelet starts another.
+
+        At once: nothing that is under way may be finished, so there is no orderly end that could do so.
+        """
+        try:
+            await self._election.lead()
+            self._working = True
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._run_queue())
+                await self._election.until_lost()
+                log.error("the Lease is lost")
+                os._exit(1)
+        except Exception:
+            log.exception("this replica cannot work")
+            os._exit(1)
+
+    async def _run_queue(self) -> None:
+        await self._look_at_all(_LISTED)
+        await self._ctx.queue.run(_WORKERS)
+
+    async def resync(self) -> str:
+        """Heal what watches have missed, and what nobody watches. Returns the version to follow the jobs from."""
+        versions = {kind: await take_list(self._ctx, kind, _LABELS.get(kind)) for kind in _LISTED}
+        if self._working:
+            await self._look_at_all(_WATCHED)
+        return versions[GENERATION_JOB]
+
+    async def _look_at_all(self, kinds: Iterable[Kind]) -> None:
         self._ctx.forget_access()
         for namespace in {namespace for namespace, _ in self._ctx.cache.keys(POD)}:
-            self._ctx.queue.add(Task(ACCESS, namespace, ""))  # an upgraded operator may want others to be refused
-        for kind in _WATCHED:
-            for namespace, name in self._ctx.cache.keys(kind):
-                obj = self._ctx.cache.get(kind, namespace, name)
-                if obj:
-                    self._enqueue(kind, obj)
+            self._add(POD, Task(ACCESS, namespace, ""))  # an upgraded operator may want others to be refused
+        for kind in kinds:
+            for obj in self._ctx.cache.select(kind):
+                for task in look_at(self._ctx, kind, obj):
+                    self._add(kind, task)
+                await asyncio.sleep(0)
+        self._ctx.queue.add(SCHEDULER)
 
     async def _resync_for_ever(self) -> None:
         while True:
@@ -131,19 +176,21 @@ class Operator:
 
     def observe(self, kind: Kind, event_type: str | None, obj: Obj) -> None:
         """Take in one event of a watch."""
-        if event_type == "DELETED":
-            self._ctx.cache.drop(kind, obj)
-        else:
-            self._ctx.cache.put(kind, obj)
-        self._enqueue(kind, obj)
+        self._ctx.hear(kind, event_type, obj)
 
-    def _enqueue(self, kind: Kind, obj: Obj) -> None:
-        for task in route(self._ctx, kind, obj):
-            seconds = _pause(kind, task)
-            if seconds:
-                self._ctx.queue.add_after(task, seconds)
-            else:
-                self._ctx.queue.add(task)
+    def _changed(self, change: Change) -> None:
+        if not self._working:
+            return  # keys of what is gone would pile up in a queue that nobody empties
+        for task in route(self._ctx, change):
+            own = change.kind is GENERATION_JOB and (task.namespace, task.name) == change.key
+            self._add(change.kind, task, urgent=own and is_pressing(change))
+
+    def _add(self, kind: Kind, task: Task, *, urgent: bool = False) -> None:
+        seconds = _pause(kind, task)
+        if seconds:
+            self._ctx.queue.add_after(task, seconds)
+        else:
+            self._ctx.queue.add(task, urgent=urgent or task == SCHEDULER)
 
     async def _reconcile(self, task: Task) -> None:
         await _RECONCILERS[task.what](self._ctx, task.namespace, task.name)
@@ -161,7 +208,7 @@ def build_registry(operator: Operator) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(_login)
 
-    @kopf.on.startup(registry=registry)
+    @kopf.on.startup(registry=registry, backoff=_START_RETRY_SECONDS)
     async def _start(settings: kopf.OperatorSettings, **_: Any) -> None:  # noqa: ANN401 - kopf's kwargs
         _configure(settings)
         await operator.start()
@@ -206,12 +253,16 @@ def _configure(settings: kopf.OperatorSettings) -> None:
 
 async def run(settings: Settings) -> int:
     """Run the operator until it is told to stop."""
-    client = LightkubeClient.from_environment(FIELD_MANAGER)
-    operator = Operator(client, settings)
-    await kopf.operator(
-        registry=build_registry(operator),
-        clusterwide=True,
-        identity=FIELD_MANAGER,  # type: ignore[arg-type] # kopf's own guess needs a name in /etc/passwd
-        liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
-    )
+    client, client_of_lease = (LightkubeClient.from_environment(FIELD_MANAGER) for _ in range(2))
+    election = Election(client_of_lease, settings.namespace, settings.pod_name)
+    try:
+        await kopf.operator(
+            registry=build_registry(Operator(client, election, settings)),
+            clusterwide=True,
+            identity=FIELD_MANAGER,  # type: ignore[arg-type] # kopf's own guess needs a name in /etc/passwd
+            liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
+        )
+    finally:
+        await client.close()
+        await client_of_lease.close()
     return 0

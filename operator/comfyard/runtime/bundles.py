@@ -7,15 +7,14 @@ from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.meta import FINALIZER_STORE, LABEL_CLAIM
 from comfyard.api.model_bundle import ModelBundle
 from comfyard.controller import bundles, claims, pods, stores
-from comfyard.controller.pods import Trouble
 from comfyard.controller.resources.claims import build_claim
 from comfyard.controller.resources.sync_job import build_inventory, build_sync_job, claim_label, sync_name
+from comfyard.controller.trouble import Trouble
 from comfyard.kube.errors import ConflictError, ForbiddenError, NotFoundError
 from comfyard.kube.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
     EVENT,
-    GENERATION_JOB,
     HARDWARE_PROFILE,
     JOB,
     MODEL_BUNDLE,
@@ -27,6 +26,7 @@ from comfyard.kube.kinds import (
     namespace_of,
 )
 from comfyard.runtime.context import STORE, Context, Refusal, Task, now, refusal_key
+from comfyard.runtime.places import volumes_of
 
 log = logging.getLogger(__name__)
 
@@ -129,10 +129,6 @@ async def _write(ctx: Context, obj: Obj, bundle: ModelBundle, seen: bundles.Obse
         seen = dataclasses.replace(seen, used=_is_used(ctx, namespace, name))
         plan = bundles.plan(bundle, obj.get("status", {}), seen, ctx.settings, now())
         await ctx.write_status(MODEL_BUNDLE, obj, plan.status)
-        if not plan.ready:  # what was planned with the files that it has had must be planned again
-            for key in [key for key in ctx.runnable if key[0] == namespace]:
-                del ctx.runnable[key]
-                ctx.queue.add(Task(GENERATION_JOB.kind, *key))
     return plan
 
 
@@ -176,7 +172,7 @@ async def _start(ctx: Context, claim: Obj, plan: stores.Plan, here: list[ModelBu
         log.debug("the inventory of claim %s/%s is there", namespace, name)
     except ForbiddenError as error:
         log.warning("claim %s/%s gets no inventory: %s", namespace, name, error)
-    job = build_sync_job(name, namespace, plan.sources, ctx.settings)
+    job = build_sync_job(name, namespace, plan.sources, ctx.settings, volumes_of(ctx, namespace))
     before = ctx.refused.get(refusal_key(JOB, job))
     await ctx.make(JOB, job, bundles.REFUSED_SECONDS)
     refused = ctx.refused.get(refusal_key(JOB, job))

@@ -2,20 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from comfyard.api.conditions import timestamp
-from comfyard.api.generation_job import GenerationJob, Receipt
 from comfyard.api.meta import MANAGED_BY
+from comfyard.controller.queue import PoolKey, Queue
 from comfyard.controller.resources.access import Named, build_access
 from comfyard.controller.resources.claims import build_claim
 from comfyard.controller.resources.sync_job import sync_name
-from comfyard.controller.scheduler import Demand
 from comfyard.controller.settings import Settings
+from comfyard.controller.start_ups import StartUps
 from comfyard.controller.status import merge_patch
+from comfyard.controller.trouble import Trouble
+from comfyard.controller.warm_up import WarmUp
 from comfyard.kube.errors import ApiError, ConflictError, ForbiddenError, InvalidError, NotFoundError
 from comfyard.kube.events import EventType, build_event
 from comfyard.kube.kinds import (
@@ -28,12 +30,13 @@ from comfyard.kube.kinds import (
     name_of,
     namespace_of,
 )
-from comfyard.kube.protocol import KubeClient
-from comfyard.runtime.cache import Cache, Key
+from comfyard.kube.paced_client import PacedClient
+from comfyard.kube.rate_limit import Priority
+from comfyard.runtime.cache import Cache, Change, Key
 from comfyard.runtime.graphs import Graphs
-from comfyard.runtime.job_secrets import job_secrets
+from comfyard.runtime.job_secrets import secrets_of_jobs
+from comfyard.runtime.waits import Waits
 from comfyard.runtime.work_queue import WorkQueue
-from comfyard.workflow.digest import digest
 
 log = logging.getLogger(__name__)
 
@@ -51,25 +54,7 @@ ACCESS = "Access"
 REVISIONS = "Revisions"
 NODE_REPORTS = Task("NodeReports", "", "")
 SCHEDULER = Task("Scheduler", "", "")
-
-
-@dataclass(frozen=True)
-class Runnable:
-    """A job that only needs a server.
-
-    Attributes:
-        demand: What it asks of the scheduler.
-        obj: The object that the decision was made from.
-        job: The same, read.
-        accepted: Its status as accepted, not written yet.
-        receipt: What is to be written with its assignment.
-    """
-
-    demand: Demand
-    obj: Obj
-    job: GenerationJob
-    accepted: dict[str, Any]
-    receipt: Receipt
+WAITING = Task("Waiting", "", "")
 
 
 @dataclass(frozen=True)
@@ -87,6 +72,10 @@ class Refusal:
     reason: str = "Refused"
 
 
+def _nobody_listens(_change: Change) -> None:
+    """Before the operator works, nothing is to be looked at."""
+
+
 def now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
@@ -101,38 +90,72 @@ class Context:
     """The edges of the operator.
 
     Attributes:
-        runnable: Jobs that wait for the scheduler.
-        refused: Why something could not be made: servers by their pool's name, jobs of a sweep by the `refusal_key` of
-            that, others by their own.
+        queue: What is to be looked at.
+        changed: Called with every change of an object, whoever has made it.
+        demands: Jobs that wait for a server. Their statuses do not say so yet, or say it in other words.
+        blocked: Why they wait, by pool, as the scheduler has said last.
+        waits: Which of them, and of those that wait for something else, are to be told so.
+        starting: Jobs whose assignment is being written, and the Secrets that it decides on: nothing else is decided
+            about them meanwhile.
+        refused: Why something could not be made: jobs of a sweep by the `refusal_key` of that, others by their own.
         sweeps_written: When the status of a sweep was written last, by `time.monotonic()`.
         assigning: Held while jobs get servers, and while a bundle is judged that they may use: a bundle that was seen
             unused stays so until that is written, and no job that was ready with its old files runs afterwards.
+        next_pass: When the scheduler may decide again, by the time of the event loop.
         graphs: What templates have in ConfigMaps.
         server_keys: What the servers of each profile are, as far as their node classes go, when templates were last
             looked at because of that.
+        start_ups: Which pools fail to start.
+        told: Why servers are not set up on their nodes, as their events tell.
+        warm_ups: What the servers of a profile are warmed up with, or why they are not; by the profile's name.
     """
 
-    def __init__(self, client: KubeClient, cache: Cache, settings: Settings) -> None:
+    def __init__(self, client: PacedClient, cache: Cache, settings: Settings) -> None:
         self.client = client
         self.cache = cache
         self.settings = settings
-        self.runnable: dict[Key, Runnable] = {}
+        self.queue: WorkQueue[Task]
+        self.changed: Callable[[Change], None] = _nobody_listens
+        self.demands = Queue()
+        self.blocked: dict[PoolKey, str] = {}
+        self.waits = Waits()
+        self.starting: dict[Key, set[str]] = {}
         self.refused: dict[str, Refusal] = {}
         self.sweeps_written: dict[Key, float] = {}
         self.assigning = asyncio.Lock()
-        self.queue: WorkQueue[Task]
+        self.next_pass = 0.0
         self.graphs = Graphs(client)
         self.server_keys: dict[str, str] = {}
-        self._access: dict[str, str] = {}
+        self.start_ups = StartUps()
+        self.told: dict[Key, Trouble] = {}
+        self.warm_ups: dict[str, WarmUp | Trouble] = {}
+        self._access: dict[str, Named] = {}
 
-    def waiting(self) -> dict[Key, Runnable]:
-        """What is left to the scheduler: jobs that have no server.
+    def take(self, kind: Kind, obj: Obj) -> None:
+        """Take in an object as the API server tells it, in an event or as the answer to a write."""
+        change = self.cache.put(kind, obj)
+        if change:
+            self.changed(change)
 
-        A job that is looked at while its assignment is being written seems to want a server, and has one.
-        """
-        return {key: each for key, each in self.runnable.items() if not self.cache.jobs.is_assigned(key)}
+    def hear(self, kind: Kind, event_type: str | None, obj: Obj) -> None:
+        """Take in one event of a watch."""
+        change = self.cache.drop(kind, obj) if event_type == "DELETED" else self.cache.put(kind, obj)
+        if change:
+            self.changed(change)
 
-    async def write_status(self, kind: Kind, obj: Obj, after: Mapping[str, Any]) -> None:
+    def forget(self, kind: Kind, key: Key) -> None:
+        """Take in that an object is not there."""
+        change = self.cache.remove(kind, key)
+        if change:
+            self.changed(change)
+
+    def amend(self, kind: Kind, obj: Obj) -> None:
+        """Take in what will be told of an object soon."""
+        self.changed(self.cache.amend(kind, obj))
+
+    async def write_status(
+        self, kind: Kind, obj: Obj, after: Mapping[str, Any], priority: Priority = Priority.NORMAL
+    ) -> None:
         """Write what differs, on the condition that the object is still as it was read. Nothing to write: no request.
 
         Raises ConflictError when it has changed; the change brings the key back.
@@ -142,10 +165,11 @@ class Context:
             return
         version = str(obj["metadata"]["resourceVersion"])
         try:
-            written = await self.client.patch_status(kind, name_of(obj), namespace_of(obj), patch, version)
+            client = self.client.at(priority)
+            written = await client.patch_status(kind, name_of(obj), namespace_of(obj), patch, version)
         except NotFoundError:
             return  # deleted meanwhile; its event tells
-        self.cache.put(kind, written)
+        self.take(kind, written)
 
     async def write_finalizers(self, kind: Kind, obj: Obj, finalizers: Sequence[str]) -> Obj | None:
         """Change metadata.finalizers, on the same condition. Returns the object; None when it goes away with that."""
@@ -157,7 +181,7 @@ class Context:
             return None
         if written["metadata"].get("deletionTimestamp") and not finalizers:
             return None
-        self.cache.put(kind, written)
+        self.take(kind, written)
         return written
 
     async def create(self, kind: Kind, obj: Obj) -> Obj | None:
@@ -166,7 +190,7 @@ class Context:
             made = await self.client.create(kind, obj)
         except ConflictError:
             return None
-        self.cache.put(kind, made)
+        self.take(kind, made)
         return made
 
     async def delete(self, kind: Kind, namespace: str, name: str) -> None:
@@ -174,7 +198,7 @@ class Context:
         try:
             await self.client.delete(kind, name, namespace)
         except NotFoundError:
-            self.cache.remove(kind, (namespace, name))
+            self.forget(kind, (namespace, name))
 
     async def end(self, kind: Kind, namespace: str, name: str) -> None:
         """Delete what takes its time to go: from now on it counts as being deleted, whenever its event comes."""
@@ -182,7 +206,7 @@ class Context:
         known = self.cache.get(kind, namespace, name)
         if known:
             ending = {**known["metadata"], "deletionTimestamp": timestamp(now())}
-            self.cache.put(kind, {**known, "metadata": ending})
+            self.amend(kind, {**known, "metadata": ending})
 
     async def make(self, kind: Kind, obj: Obj, every: float) -> Obj | Refusal | None:
         """Create what may be refused. It is asked for again after so many seconds, not earlier.
@@ -211,23 +235,21 @@ class Context:
 
     async def ensure_access(self, namespace: str) -> None:
         """Apply what our programs need in a namespace, when it has changed since we applied it last."""
-        families, image = self.settings.ip_families(), self.settings.image
-        wanted = build_access(namespace, self._named(namespace), families, image)
-        key = digest([obj for _, obj in wanted])
-        if self._access.get(namespace) == key:
+        named = self._named(namespace)
+        if self._access.get(namespace) == named:
             return
-        for kind, obj in wanted:
+        for kind, obj in build_access(namespace, named, self.settings.ip_families(), self.settings.image):
             await self.client.apply(kind, obj)
-        self._access[namespace] = key
+        self._access[namespace] = named
 
     def _named(self, namespace: str) -> Named:
-        accepted = {key: runnable.accepted for key, runnable in self.runnable.items()}
+        starting = (secrets for (where, _), secrets in self.starting.items() if where == namespace)
         bundles = self.cache.select(MODEL_BUNDLE, namespace)
         return Named(
-            job_secrets=job_secrets(self.cache, accepted, namespace),
+            job_secrets=secrets_of_jobs(self.cache, namespace).union(*starting),
             bundle_secrets={c["secretRef"]["name"] for b in bundles for c in b["spec"].get("credentials", [])},
             inventories={sync_name(claim) for b in bundles if (claim := b.get("status", {}).get("claimName"))},
-            node_reports={name for where, name in self.cache.keys(CONFIG_MAP) if where == namespace},
+            node_reports=set(self.cache.names(CONFIG_MAP, namespace)),
         )
 
     def forget_access(self) -> None:

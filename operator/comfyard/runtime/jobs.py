@@ -1,6 +1,5 @@
 """observe → plan → execute for jobs: read the cache, ask the controller, carry out."""
 
-import logging
 from collections.abc import Mapping
 
 from comfyard.api.generation_job import Assignment, Attempt, GenerationJob
@@ -11,6 +10,7 @@ from comfyard.api.workflow_template import WorkflowTemplate, WorkflowTemplateSpe
 from comfyard.controller import jobs
 from comfyard.controller.job_observed import Observed
 from comfyard.controller.pools import Server
+from comfyard.controller.queue import Demand
 from comfyard.kube.errors import NotFoundError
 from comfyard.kube.kinds import (
     GENERATION_JOB,
@@ -23,40 +23,74 @@ from comfyard.kube.kinds import (
     name_of,
     namespace_of,
 )
-from comfyard.runtime.cache import key_of, parse
-from comfyard.runtime.context import SCHEDULER, Context, Runnable, Task, now
+from comfyard.kube.rate_limit import Priority
+from comfyard.runtime.cache import Key, key_of
+from comfyard.runtime.context import SCHEDULER, WAITING, Context, Task, now
 from comfyard.runtime.servers import observe_one
 from comfyard.runtime.templates import accepted_template, kept_content
+from comfyard.runtime.trimming import is_over, lacks_outputs
 from comfyard.workflow.object_info import Knowledge
 
-log = logging.getLogger(__name__)
+TELL_SECONDS = 1.0
+"""Jobs that wait are told why so often."""
 
 
 async def reconcile_job(ctx: Context, namespace: str, name: str) -> None:
-    """Accept, let go of a lost server, end; a job that can run is left to the scheduler, which writes its status."""
+    """Accept, let go of a lost server, end. A job that waits is left to the scheduler, and to who tells it why."""
     key = (namespace, name)
+    if key in ctx.starting:
+        return  # it is looked at again when that is written, or could not be
+    await _fetch_sources(ctx, key)
     node_reports = await ctx.cache.nodes.of(namespace)
     obj = ctx.cache.get(GENERATION_JOB, namespace, name)
-    job = ctx.cache.jobs.unfinished.get(key) or (parse(GenerationJob, obj) if obj else None)
-    if obj is None or job is None:
-        ctx.runnable.pop(key, None)
-        ctx.queue.add(SCHEDULER)
-        return
-    plan = jobs.plan(job, obj.get("status", {}), _observe(ctx, job, node_reports), now())
-    if plan.demand and plan.receipt:
-        ctx.runnable[key] = Runnable(plan.demand, obj, job, plan.status, plan.receipt)
+    plan = plan_job(ctx, obj, node_reports) if obj and not _is_settled(obj) else None
+    if plan and plan.demand:
+        _line_up(ctx, key, plan.demand)
     else:
-        ctx.runnable.pop(key, None)
+        _leave_line(ctx, key)
+    if obj is None or plan is None:
+        return
+    if plan.waits:
+        ctx.waits.pending(key)
+        ctx.queue.add(WAITING)
+    elif not plan.demand:
         await _write_or_delete(ctx, obj, plan)
     if plan.after is not None:
         ctx.queue.add_after(Task(GENERATION_JOB.kind, namespace, name), plan.after)
-    ctx.queue.add(SCHEDULER)
+
+
+def plan_job(ctx: Context, obj: Obj, node_reports: Mapping[str, Knowledge]) -> jobs.Plan | None:
+    """What is to become of a job as things are now; None when it cannot be read."""
+    job = ctx.cache.read(GenerationJob, GENERATION_JOB, *key_of(obj))
+    return jobs.plan(job, obj.get("status", {}), _observe(ctx, job, node_reports), now()) if job else None
+
+
+def _is_settled(obj: Obj) -> bool:
+    """Whether nothing will become of a finished job: most jobs are so, and looked at again with each resync."""
+    seen = obj.get("status", {}).get("observedGeneration") == obj["metadata"].get("generation")
+    return is_over(obj) and seen and obj["spec"].get("ttlSecondsAfterFinished") is None
+
+
+def _line_up(ctx: Context, key: Key, demand: Demand) -> None:
+    if ctx.demands.get(key) == demand:
+        return
+    ctx.demands.put(demand)
+    ctx.waits.queued(key)
+    ctx.queue.add(SCHEDULER, urgent=True)
+    ctx.queue.add_after(WAITING, TELL_SECONDS)
+
+
+def _leave_line(ctx: Context, key: Key) -> None:
+    ctx.waits.forget(key)
+    if ctx.demands.get(key):
+        ctx.demands.discard(key)
+        ctx.queue.add(SCHEDULER, urgent=True)  # a server that was to start for it need not
 
 
 async def _write_or_delete(ctx: Context, obj: Obj, plan: jobs.Plan) -> None:
     """Both on the condition that the job is as the plan has seen it. Raises ConflictError when it is not."""
     if not plan.delete:
-        await ctx.write_status(GENERATION_JOB, obj, plan.status)
+        await ctx.write_status(GENERATION_JOB, obj, plan.status, Priority.DECISION)
         return
     meta = obj["metadata"]
     try:
@@ -64,26 +98,43 @@ async def _write_or_delete(ctx: Context, obj: Obj, plan: jobs.Plan) -> None:
             GENERATION_JOB, name_of(obj), namespace_of(obj), uid=meta["uid"], version=meta["resourceVersion"]
         )
     except NotFoundError:
-        ctx.cache.remove(GENERATION_JOB, key_of(obj))
+        ctx.forget(GENERATION_JOB, key_of(obj))
+
+
+async def _fetch_sources(ctx: Context, key: Key) -> None:
+    """Read again what the jobs have made that it takes inputs from, if that was not kept."""
+    facts = ctx.cache.jobs.unfinished.get(key)
+    for name in facts.sources if facts else ():
+        source = ctx.cache.get(GENERATION_JOB, key[0], name)
+        if source and lacks_outputs(source):
+            try:
+                found = await ctx.client.get(GENERATION_JOB, name, key[0])
+            except NotFoundError:
+                continue  # its event tells
+            ctx.cache.amend(GENERATION_JOB, found)
 
 
 def _observe(ctx: Context, job: GenerationJob, node_reports: Mapping[str, Knowledge]) -> Observed:
-    namespace, cache = job.metadata.namespace, ctx.cache
+    namespace, cache, status = job.metadata.namespace, ctx.cache, job.status
     template = accepted_template(ctx, namespace, job.spec.template.name)
+    about = (cache.get(NAMESPACE, "", namespace) or {}).get("metadata", {})
     return Observed(
         template=template,
-        templates=[name_of(obj) for obj in cache.select(WORKFLOW_TEMPLATE, namespace)],
-        bundles=cache.read_all(ModelBundle, MODEL_BUNDLE, namespace),
-        profiles=cache.read_all(HardwareProfile, HARDWARE_PROFILE),
+        templates=cache.names(WORKFLOW_TEMPLATE, namespace),
+        bundles=cache.view(ModelBundle, MODEL_BUNDLE, namespace),
+        profiles=cache.view(HardwareProfile, HARDWARE_PROFILE),
         content=_content(ctx, job, template),
-        server=_server(ctx, namespace, job.status.assignment),
-        last_server=_server(ctx, namespace, job.status.attempts[-1] if job.status.attempts else None),
-        claims=frozenset(name_of(claim) for claim in cache.select(PERSISTENT_VOLUME_CLAIM, namespace)),
+        server=_server(ctx, namespace, status.assignment),
+        last_server=_server(ctx, namespace, status.attempts[-1] if status.attempts else None),
+        last_end=cache.jobs.load((namespace, status.assignment.server)).last_end if status.assignment else None,
+        claims=cache.names(PERSISTENT_VOLUME_CLAIM, namespace),
         results_claim=ctx.settings.results_claim,
         jobs=_sources(ctx, job),
         awaited=bool(cache.jobs.takers.get((namespace, job.metadata.name))),
-        output_annotation=_annotation(ctx, namespace),
+        output_annotation=about.get("annotations", {}).get(ANNOTATION_OUTPUT),
         node_reports=node_reports,
+        namespace_labels=about.get("labels", {}),
+        broken={name: why for (where, name), why in ctx.start_ups.broken.items() if where == namespace},
     )
 
 
@@ -109,9 +160,3 @@ def _sources(ctx: Context, job: GenerationJob) -> dict[str, GenerationJob]:
                 found[name] = source
                 todo.append(source)
     return found
-
-
-def _annotation(ctx: Context, namespace: str) -> str | None:
-    found = ctx.cache.get(NAMESPACE, "", namespace)
-    annotation = found["metadata"].get("annotations", {}).get(ANNOTATION_OUTPUT) if found else None
-    return None if annotation is None else str(annotation)

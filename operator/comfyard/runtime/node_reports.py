@@ -60,6 +60,6 @@ async def _do(ctx: Context, care: Care) -> None:
     elif care.patch:
         version = str(care.report["metadata"]["resourceVersion"])
         try:
-            ctx.cache.put(CONFIG_MAP, await ctx.client.patch(CONFIG_MAP, name, namespace, care.patch, version))
+            ctx.take(CONFIG_MAP, await ctx.client.patch(CONFIG_MAP, name, namespace, care.patch, version))
         except (ConflictError, NotFoundError):
             log.debug("report %s/%s has changed meanwhile; its event brings it back", namespace, name)

@@ -1,13 +1,13 @@
 """From a change of one object to the keys that must be looked at again."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from comfyard.api.meta import LABEL_COMPONENT, LABEL_PROFILE, LABEL_TEMPLATE
 from comfyard.api.model_bundle import ModelBundle
 from comfyard.controller.bundles import claim_name
 from comfyard.controller.resources.access import COMPONENT_SERVER
 from comfyard.controller.resources.sync_job import claim_of
-from comfyard.controller.sweep_jobs import sweep_of
 from comfyard.kube.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -24,101 +24,106 @@ from comfyard.kube.kinds import (
     Obj,
     name_of,
 )
-from comfyard.runtime.cache import Key, key_of
+from comfyard.runtime.cache import Change, Key, key_of
 from comfyard.runtime.context import NODE_REPORTS, REVISIONS, SCHEDULER, STORE, Context, Task
+from comfyard.runtime.job_routes import is_seen_by_jobs, route_job
 
 
-def route(ctx: Context, kind: Kind, obj: Obj) -> Iterable[Task]:
-    """The keys that a change, an appearance or a disappearance of the object touches."""
-    return _ROUTES[kind](ctx, obj, key_of(obj))
+def route(ctx: Context, change: Change) -> Iterable[Task]:
+    """The keys that a change, an appearance or a disappearance of an object touches."""
+    yield from _ROUTES[change.kind](ctx, change)
+    if is_seen_by_jobs(change):
+        yield from _jobs(_JOBS[change.kind](ctx, change))
 
 
-def _route_template(ctx: Context, _obj: Obj, key: Key) -> Iterable[Task]:
+def look_at(ctx: Context, kind: Kind, obj: Obj) -> Iterable[Task]:
+    """The keys of an object itself, for when it may have changed while nobody looked."""
+    return _ROUTES[kind](ctx, Change(kind, key_of(obj), None, obj))
+
+
+def _route_template(ctx: Context, change: Change) -> Iterable[Task]:
+    key = change.key
     yield Task(WORKFLOW_TEMPLATE.kind, *key)
     yield Task(REVISIONS, *key)
     for sweep in ctx.cache.select(GENERATION_SWEEP, key[0]):
         if sweep["spec"]["jobTemplate"]["spec"]["template"]["name"] == key[1]:
             yield Task(GENERATION_SWEEP.kind, *key_of(sweep))
-    yield from _jobs(ctx.cache.jobs.unassigned(key[0]))
+    yield from _warmed_profiles(ctx, key[0])
 
 
-def _route_sweep(_ctx: Context, _obj: Obj, key: Key) -> Iterable[Task]:
-    yield Task(GENERATION_SWEEP.kind, *key)
+def _route_sweep(_ctx: Context, change: Change) -> Iterable[Task]:
+    yield Task(GENERATION_SWEEP.kind, *change.key)
 
 
-def _route_bundle(ctx: Context, obj: Obj, key: Key) -> Iterable[Task]:
-    yield Task(MODEL_BUNDLE.kind, *key)
-    yield from _stores(key[0], obj.get("status", {}).get("claimName"))  # it may be gone, and its sync not
-    yield from _templates(ctx, key[0])
-    yield from _jobs(ctx.cache.jobs.unassigned(key[0]))
+def _route_bundle(ctx: Context, change: Change) -> Iterable[Task]:
+    namespace = change.key[0]
+    yield Task(MODEL_BUNDLE.kind, *change.key)
+    yield from _stores(namespace, change.obj.get("status", {}).get("claimName"))  # it may be gone, and its sync not
+    if is_seen_by_jobs(change):  # templates look at the same of it
+        yield from _templates(ctx, namespace)
+        yield from _warmed_profiles(ctx, namespace)
 
 
-def _route_profile(ctx: Context, _obj: Obj, key: Key) -> Iterable[Task]:
-    yield Task(HARDWARE_PROFILE.kind, *key)
-    yield NODE_REPORTS
-    for bundle in ctx.cache.select(MODEL_BUNDLE):
-        if key[1] in bundle["spec"].get("profiles", []):
-            yield Task(MODEL_BUNDLE.kind, *key_of(bundle))
-    yield from _jobs(ctx.cache.jobs.unassigned())
+def _route_profile(ctx: Context, change: Change) -> Iterable[Task]:
+    name = change.key[1]
+    yield Task(HARDWARE_PROFILE.kind, *change.key)
+    if is_seen_by_jobs(change):
+        yield SCHEDULER
+        yield NODE_REPORTS
+        for bundle in ctx.cache.select(MODEL_BUNDLE):
+            if name in bundle["spec"].get("profiles", []):
+                yield Task(MODEL_BUNDLE.kind, *key_of(bundle))
 
 
-def _route_pod(ctx: Context, obj: Obj, key: Key) -> Iterable[Task]:
-    labels = obj["metadata"].get("labels", {})
+def _route_pod(ctx: Context, change: Change) -> Iterable[Task]:
+    labels = change.obj["metadata"].get("labels", {})
     if labels.get(LABEL_COMPONENT) != COMPONENT_SERVER:
-        yield from _route_sync(ctx, obj, key)
+        yield from _route_sync(ctx, change)
         return
     index = ctx.cache.jobs
     yield SCHEDULER
     yield Task(HARDWARE_PROFILE.kind, "", labels.get(LABEL_PROFILE, ""))
-    yield from _jobs([job] if (job := index.by_server.get(key)) else [])
-    yield from _jobs(index.losers.get(key, ()))  # it may tell now why
+    yield from _jobs(index.load(change.key).jobs)
+    yield from _jobs(index.losers.get(change.key, ()))  # it may tell now why
 
 
-def _route_sync(ctx: Context, obj: Obj, key: Key) -> Iterable[Task]:
-    yield from _stores(key[0], claim_of(obj))
-    yield from _bundles_on(ctx, key[0], claim_of(obj))
+def _route_sync(ctx: Context, change: Change) -> Iterable[Task]:
+    namespace, claim = change.key[0], claim_of(change.obj)
+    yield from _stores(namespace, claim)
+    yield from _bundles_on(ctx, namespace, claim)
 
 
-def _route_claim(ctx: Context, _obj: Obj, key: Key) -> Iterable[Task]:
-    yield from _stores(*key)
-    yield from _bundles_on(ctx, *key)
-    yield from _stores_that_read(ctx, *key)
-    yield from _jobs(ctx.cache.jobs.unassigned(key[0]))
+def _route_claim(ctx: Context, change: Change) -> Iterable[Task]:
+    yield from _stores(*change.key)
+    yield from _bundles_on(ctx, *change.key)
+    yield from _stores_that_read(ctx, *change.key)
 
 
-def _route_namespace(ctx: Context, _obj: Obj, key: Key) -> Iterable[Task]:
-    yield from _jobs(ctx.cache.jobs.unassigned(key[1]))  # its default for results
+def _route_namespace(_ctx: Context, _change: Change) -> Iterable[Task]:
+    yield SCHEDULER  # its limits
 
 
-def _route_revision(_ctx: Context, obj: Obj, key: Key) -> Iterable[Task]:
-    template = obj["metadata"].get("labels", {}).get(LABEL_TEMPLATE, "")
-    yield Task(WORKFLOW_TEMPLATE.kind, key[0], template)
-    yield Task(REVISIONS, key[0], template)
+def _route_revision(_ctx: Context, change: Change) -> Iterable[Task]:
+    template = change.obj["metadata"].get("labels", {}).get(LABEL_TEMPLATE, "")
+    yield Task(WORKFLOW_TEMPLATE.kind, change.key[0], template)
+    yield Task(REVISIONS, change.key[0], template)
 
 
-def _route_config_map(ctx: Context, _obj: Obj, key: Key) -> Iterable[Task]:
+def _route_config_map(ctx: Context, change: Change) -> Iterable[Task]:
     yield NODE_REPORTS
-    yield from _templates(ctx, key[0])
-    yield from _jobs(ctx.cache.jobs.unassigned(key[0]))
-
-
-def _route_job(ctx: Context, obj: Obj, key: Key) -> Iterable[Task]:
-    namespace = key[0]
-    yield Task(GENERATION_JOB.kind, *key)
-    sweep = sweep_of(obj)
-    if sweep is not None:
-        yield Task(GENERATION_SWEEP.kind, namespace, sweep)
-    yield Task(REVISIONS, namespace, obj["spec"]["template"]["name"])
-    yield from (Task(HARDWARE_PROFILE.kind, "", profile) for profile in obj["spec"]["profiles"])
-    if not ctx.cache.jobs.is_assigned(key):  # it may have been the last that held a bundle
-        yield from (Task(MODEL_BUNDLE.kind, *held) for held in ctx.cache.held if held[0] == namespace)
-        yield from _jobs(ctx.cache.jobs.takers.get(key, ()))
-    if key not in ctx.cache.jobs.unfinished:  # the jobs that it took inputs from may have stayed for it
-        yield from _jobs((namespace, i["job"]["name"]) for i in obj["spec"].get("inputs", []) if "job" in i)
+    yield from _templates(ctx, change.key[0])
 
 
 def _templates(ctx: Context, namespace: str) -> list[Task]:
-    return [Task(WORKFLOW_TEMPLATE.kind, namespace, name_of(t)) for t in ctx.cache.select(WORKFLOW_TEMPLATE, namespace)]
+    return [Task(WORKFLOW_TEMPLATE.kind, namespace, name) for name in ctx.cache.names(WORKFLOW_TEMPLATE, namespace)]
+
+
+def _warmed_profiles(ctx: Context, namespace: str) -> Iterable[Task]:
+    """Profiles whose servers are warmed up with something of the namespace."""
+    for profile in ctx.cache.select(HARDWARE_PROFILE):
+        warm_up: dict[str, Any] = profile["spec"].get("pool", {}).get("warmUp") or {}
+        if warm_up.get("namespace") == namespace:
+            yield Task(HARDWARE_PROFILE.kind, "", name_of(profile))
 
 
 def _jobs(keys: Iterable[Key]) -> list[Task]:
@@ -141,8 +146,8 @@ def _stores_that_read(ctx: Context, namespace: str, claim: str) -> Iterable[Task
             yield from _stores(namespace, bundle.status.claim_name)
 
 
-_ROUTES: dict[Kind, Callable[[Context, Obj, Key], Iterable[Task]]] = {
-    GENERATION_JOB: _route_job,
+_ROUTES: dict[Kind, Callable[[Context, Change], Iterable[Task]]] = {
+    GENERATION_JOB: route_job,
     GENERATION_SWEEP: _route_sweep,
     WORKFLOW_TEMPLATE: _route_template,
     MODEL_BUNDLE: _route_bundle,
@@ -154,3 +159,13 @@ _ROUTES: dict[Kind, Callable[[Context, Obj, Key], Iterable[Task]]] = {
     CONTROLLER_REVISION: _route_revision,
     CONFIG_MAP: _route_config_map,
 }
+
+_JOBS: dict[Kind, Callable[[Context, Change], Iterable[Key]]] = {
+    WORKFLOW_TEMPLATE: lambda ctx, change: ctx.cache.jobs.unassigned_of_template(change.key),
+    MODEL_BUNDLE: lambda ctx, change: ctx.cache.jobs.unassigned(change.key[0]),
+    HARDWARE_PROFILE: lambda ctx, change: ctx.cache.jobs.unassigned_of_profile(change.key[1]),
+    PERSISTENT_VOLUME_CLAIM: lambda ctx, change: ctx.cache.jobs.unassigned(change.key[0]),
+    NAMESPACE: lambda ctx, change: ctx.cache.jobs.unassigned(change.key[1]),
+    CONFIG_MAP: lambda ctx, change: ctx.cache.jobs.unassigned(change.key[0]),
+}
+"""The jobs without a server that look at objects of a kind."""

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from comfyard.api.generation_sweep import GenerationSweep
 from comfyard.api.meta import FINALIZER_SWEEP
 from comfyard.controller import sweeps
-from comfyard.controller.pods import Trouble
 from comfyard.controller.resources.sweep_job import build_sweep_job
 from comfyard.controller.sweep_jobs import observe_child
+from comfyard.controller.trouble import Trouble
 from comfyard.kube.errors import ForbiddenError, InvalidError, NotFoundError
 from comfyard.kube.kinds import GENERATION_JOB, GENERATION_SWEEP, WORKFLOW_TEMPLATE, Obj, name_of, namespace_of
 from comfyard.runtime.context import Context, Refusal, Task, now, refusal_key
@@ -109,7 +109,7 @@ async def _release(ctx: Context, namespace: str, name: str) -> None:
     rest = [each for each in job["metadata"]["finalizers"] if each != FINALIZER_SWEEP]
     written = await ctx.write_finalizers(GENERATION_JOB, job, rest)
     if written is None and ctx.cache.get(GENERATION_JOB, namespace, name) is job:  # gone; its event will tell
-        ctx.cache.put(GENERATION_JOB, {**job, "metadata": {**job["metadata"], "finalizers": rest}})
+        ctx.amend(GENERATION_JOB, {**job, "metadata": {**job["metadata"], "finalizers": rest}})
 
 
 async def _suspend(ctx: Context, namespace: str, name: str, *, suspend: bool) -> None:
@@ -119,7 +119,7 @@ async def _suspend(ctx: Context, namespace: str, name: str, *, suspend: bool) ->
     version = str(job["metadata"]["resourceVersion"])
     with contextlib.suppress(NotFoundError):
         written = await ctx.client.patch(GENERATION_JOB, name, namespace, {"spec": {"suspend": suspend}}, version)
-        ctx.cache.put(GENERATION_JOB, written)
+        ctx.take(GENERATION_JOB, written)
 
 
 async def _create(ctx: Context, obj: Obj, sweep: GenerationSweep, indexes: Sequence[int]) -> bool:
@@ -163,7 +163,7 @@ async def _adopt(ctx: Context, sweep: GenerationSweep, job: Obj) -> Refusal | No
     except NotFoundError:
         return None
     if observe_child(found).owner == sweep.metadata.uid:
-        ctx.cache.put(GENERATION_JOB, found)
+        ctx.take(GENERATION_JOB, found)
         return None
     message = (
         f'generationjobs.comfyard.io "{name}" is there already and not of this sweep; '

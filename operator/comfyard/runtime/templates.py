@@ -78,14 +78,6 @@ async def reconcile_revisions(ctx: Context, namespace: str, name: str) -> None:
     template = ctx.cache.get(WORKFLOW_TEMPLATE, namespace, name)
     current = str(template.get("status", {}).get("revision", "")) if template else ""
     revisions = ctx.cache.select(CONTROLLER_REVISION, namespace, {LABEL_TEMPLATE: name})
-    needed = _needed_revisions(ctx, namespace)
+    needed = ctx.cache.jobs.revisions(namespace)
     for each in superfluous(revisions, current, needed, template_exists=template is not None):
         await ctx.delete(CONTROLLER_REVISION, namespace, each)
-
-
-def _needed_revisions(ctx: Context, namespace: str) -> set[str]:
-    """Those that unfinished jobs were accepted with, and those whose acceptance is about to be written."""
-    index = ctx.cache.jobs.unfinished.items()
-    written = {job.status.template.revision for (where, _), job in index if where == namespace and job.status.template}
-    runnable = (r.accepted.get("template") for (where, _), r in ctx.runnable.items() if where == namespace)
-    return written | {str(template["revision"]) for template in runnable if template}

@@ -12,31 +12,41 @@ K = TypeVar("K", bound=Hashable)
 _BACKOFF_BASE_SECONDS = 0.05
 _BACKOFF_CAP_SECONDS = 60.0
 
+_SHARE = 4
+"""One key in so many is none of the urgent ones, however many these are: no key waits for ever."""
+
 
 class WorkQueue(Generic[K]):
     """Keys that wait, keys that are worked on, keys that are to be looked at again later.
 
-    A handler that raises is called again for the same key after a pause that doubles from 50 ms to a minute.
+    Urgent keys go first, as a rule. A handler that raises is called again for the same key after a pause that doubles
+    from 50 ms to a minute.
     """
 
     def __init__(self, handle: Callable[[K], Awaitable[None]]) -> None:
         self._handle = handle
+        self._urgent: dict[K, None] = {}
         self._waiting: dict[K, None] = {}
         self._active: set[K] = set()
-        self._again: set[K] = set()
+        self._again: dict[K, bool] = {}
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._turn = 0
         self._wake = asyncio.Event()
 
-    def add(self, key: K) -> None:
+    def add(self, key: K, *, urgent: bool = False) -> None:
         """Look at the key soon."""
         if key in self._active:
-            self._again.add(key)
-        elif key not in self._waiting:
+            self._again[key] = urgent or self._again.get(key, False)
+            return
+        if urgent:
+            self._waiting.pop(key, None)
+            self._urgent[key] = None
+        elif key not in self._urgent:
             self._waiting[key] = None
-            self._wake.set()
+        self._wake.set()
 
-    def add_after(self, key: K, seconds: float) -> None:
+    def add_after(self, key: K, seconds: float, *, urgent: bool = False) -> None:
         """Look at the key again after so many seconds, or earlier if something earlier is set already."""
         loop = asyncio.get_running_loop()
         known = self._timers.get(key)
@@ -44,7 +54,7 @@ class WorkQueue(Generic[K]):
             return
         if known:
             known.cancel()
-        self._timers[key] = loop.call_later(seconds, self._due, key)
+        self._timers[key] = loop.call_later(seconds, self._due, key, urgent)
 
     async def run(self, workers: int) -> None:
         """Work on keys, so many at a time, until cancelled."""
@@ -52,16 +62,18 @@ class WorkQueue(Generic[K]):
             for _ in range(workers):
                 group.create_task(self._work())
 
-    def _due(self, key: K) -> None:
+    def _due(self, key: K, urgent: bool) -> None:  # noqa: FBT001 - call_later has no keywords
         self._timers.pop(key, None)
-        self.add(key)
+        self.add(key, urgent=urgent)
 
     async def _next(self) -> K:
-        while not self._waiting:
+        while not (self._urgent or self._waiting):
             self._wake.clear()
             await self._wake.wait()
-        key = next(iter(self._waiting))
-        del self._waiting[key]
+        self._turn += 1
+        keys = self._urgent if self._urgent and (self._turn % _SHARE or not self._waiting) else self._waiting
+        key = next(iter(keys))
+        del keys[key]
         self._active.add(key)
         return key
 
@@ -76,8 +88,8 @@ class WorkQueue(Generic[K]):
             finally:
                 self._active.discard(key)
                 if key in self._again:
-                    self._again.discard(key)
-                    self.add(key)
+                    self.add(key, urgent=self._again.pop(key))
+            await asyncio.sleep(0)  # what needs no I/O must not keep others from theirs
 
     def _retry(self, key: K, error: Exception) -> None:
         failures = self._failures.get(key, 0)

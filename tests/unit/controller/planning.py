@@ -11,6 +11,7 @@ from comfyard.controller import jobs
 from comfyard.controller.job_observed import Observed
 from comfyard.controller.job_status import assigned
 from comfyard.controller.pools import Server
+from comfyard.controller.queue import Demand
 from tests.builders import NOW, bundle, job, profile, ready, template_spec
 
 SERVER = Server(namespace="studio", name="l4-1", pool="l4-x", profile="l4", ready=True, leaving=False)
@@ -71,3 +72,10 @@ def done(name: str = "first", outputs: list[dict[str, Any]] | None = None, **spe
         "outputs": [{**about, **each} for each in made],
     }
     return job(status, {"name": name}, **spec)
+
+
+def demand_of(seen: Observed) -> Demand:
+    """What a job asks of the scheduler that gives no more than it must."""
+    result = plan(job(parameters={"prompt": "x"}), seen)
+    assert result.demand
+    return result.demand

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from comfyard.controller import claims
-from comfyard.controller.pods import Trouble
+from comfyard.controller.trouble import Trouble
 
 NO_CLASS = 'storageclass.storage.k8s.io "fast" not found'
 NO_VOLUME = "no persistent volumes available for this claim and no storage class is set"

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from comfyard.controller.pools import observe_server
+from comfyard.controller.pools import Load, observe_server
 from tests.builders import meta
 
 KILLED = {"terminated": {"reason": "OOMKilled", "exitCode": 137, "finishedAt": "2026-01-02T03:04:05Z"}}
@@ -25,7 +25,7 @@ def pod(*containers: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_a_server_tells_when_its_comfyui_was_killed_for_memory(container: dict[str, Any], *, killed: bool) -> None:
-    found = observe_server(pod(container), None, None).killed_at
+    found = observe_server(pod(container), Load()).killed_at
     assert (found is not None) == killed
     assert not found or found.isoformat() == "2026-01-02T03:04:05+00:00"
 
@@ -41,4 +41,4 @@ def test_a_server_tells_when_its_comfyui_was_killed_for_memory(container: dict[s
     ],
 )
 def test_a_server_tells_the_image_of_its_comfyui_by_digest(found: dict[str, Any], image: str) -> None:
-    assert observe_server(pod(found), None, None).image == image
+    assert observe_server(pod(found), Load()).image == image

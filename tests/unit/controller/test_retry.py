@@ -11,17 +11,21 @@ from comfyard.controller.retry import LOST_LIMIT, Again, GiveUp, after_attempts
 OOM = "ServerLost:OOMKilled"
 """A lost server with its cause."""
 
+PROFILES = ["l4", "a100"]
+
 SAME = "NodeError:same"
 """A node's error, in the words of others like it."""
 
 
 def attempts(*kinds: str) -> list[Attempt]:
-    """Failed attempts, each with words of its own."""
-    return [attempt(number, *kind.split(":")) for number, kind in enumerate(kinds)]
+    """Failed attempts, each with words of its own, on the profile that it was the turn of."""
+    short = [kinds[:number].count("OutOfVRAM") // 2 for number in range(len(kinds))]
+    return [attempt(number, PROFILES[short[number]], *kind.split(":")) for number, kind in enumerate(kinds)]
 
 
-def attempt(number: int, kind: str, more: str = "") -> Attempt:
+def attempt(number: int, profile: str, kind: str, more: str = "") -> Attempt:
     record = {"id": str(number), "server": f"s{number}", "start": "2026-01-02T03:04:00Z", "end": "2026-01-02T03:04:05Z"}
+    record |= {"profile": profile}
     outcome = {"outcome": "Stopped"} if kind == "Stopped" else {"outcome": "Failed", "class": kind}
     reason = {"reason": more} if more == "OOMKilled" else {}
     message = "boom" if more == "same" else f"boom {number}"
@@ -52,7 +56,7 @@ def attempt(number: int, kind: str, more: str = "") -> Attempt:
 )
 def test_tried_again(kinds: tuple[str, ...], profile: int, seconds: int | None) -> None:
     failed = attempts(*kinds)
-    verdict = after_attempts(failed, profiles=2, backoff_limit=2)
+    verdict = after_attempts(failed, profiles=PROFILES, backoff_limit=2)
     assert isinstance(verdict, Again)
     assert verdict.profile == profile
     wait = None if seconds is None else parse_time(failed[-1].end) + timedelta(seconds=seconds)
@@ -84,17 +88,17 @@ def test_tried_again(kinds: tuple[str, ...], profile: int, seconds: int | None) 
     ],
 )
 def test_given_up(kinds: tuple[str, ...], reason: str, message: str) -> None:
-    assert after_attempts(attempts(*kinds), profiles=2, backoff_limit=2) == GiveUp(reason, message)
+    assert after_attempts(attempts(*kinds), profiles=PROFILES, backoff_limit=2) == GiveUp(reason, message)
 
 
 @pytest.mark.parametrize("kind", ["NodeError", "InputFailed", "OutputFailed", "ServerStuck", OOM])
 def test_without_a_limit_nothing_that_counts_is_tried_again(kind: str) -> None:
-    assert isinstance(after_attempts(attempts(kind), profiles=1, backoff_limit=0), GiveUp)
+    assert isinstance(after_attempts(attempts(kind), profiles=PROFILES[:1], backoff_limit=0), GiveUp)
 
 
 @pytest.mark.parametrize("kind", ["ServerLost", "OutOfVRAM"])
 def test_without_a_limit_what_does_not_count_is_tried_again(kind: str) -> None:
-    assert isinstance(after_attempts(attempts(kind), profiles=1, backoff_limit=0), Again)
+    assert isinstance(after_attempts(attempts(kind), profiles=PROFILES[:1], backoff_limit=0), Again)
 
 
 @pytest.mark.parametrize(
@@ -102,19 +106,33 @@ def test_without_a_limit_what_does_not_count_is_tried_again(kind: str) -> None:
     [("OutputFailed", "s1"), ("OutOfVRAM", "s1"), ("NodeError", ""), ("ServerStuck", ""), ("ServerLost", "")],
 )
 def test_what_was_rendered_and_what_was_freed_is_where_it_was(kind: str, server: str) -> None:
-    verdict = after_attempts(attempts("ServerLost", kind), profiles=1, backoff_limit=2)
+    verdict = after_attempts(attempts("ServerLost", kind), profiles=PROFILES[:1], backoff_limit=2)
     assert isinstance(verdict, Again)
     assert verdict.server == server
 
 
 def test_waiting_is_bounded() -> None:
     failed = attempts(*("OutputFailed",) * 12)
-    verdict = after_attempts(failed, profiles=1, backoff_limit=16)
+    verdict = after_attempts(failed, profiles=PROFILES[:1], backoff_limit=16)
     assert isinstance(verdict, Again)
     assert verdict.not_before == parse_time(failed[-1].end) + timedelta(minutes=6)
 
 
 def test_a_status_has_room_for_all_attempts() -> None:
-    verdict = after_attempts(attempts(*("Stopped",) * MOST_ATTEMPTS), profiles=1, backoff_limit=2)
+    verdict = after_attempts(attempts(*("Stopped",) * MOST_ATTEMPTS), profiles=PROFILES[:1], backoff_limit=2)
     assert isinstance(verdict, GiveUp)
     assert verdict.reason == "TooManyAttempts"
+
+
+@pytest.mark.parametrize(
+    ("short", "profile"),
+    [(["a100", "a100"], 2), (["a100"], 0), (["l4", "a100"], 0), (["l4", "l4"], 1), (["l4", "l4", "a100"], 1)],
+)
+def test_a_profile_that_was_passed_over_is_not_tried_after_one_that_was_too_small(
+    short: list[str], profile: int
+) -> None:
+    """The first ones may have been broken: a job then goes to the next before it has run out of VRAM."""
+    failed = [attempt(number, name, "OutOfVRAM") for number, name in enumerate(short)]
+    verdict = after_attempts(failed, profiles=[*PROFILES, "h100"], backoff_limit=0)
+    assert isinstance(verdict, Again)
+    assert verdict.profile == profile

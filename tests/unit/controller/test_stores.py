@@ -7,10 +7,11 @@ from comfyard.api.conditions import timestamp
 from comfyard.api.meta import FINALIZER_STORE
 from comfyard.api.model_bundle import ModelBundle
 from comfyard.controller import stores
-from comfyard.controller.pods import Trouble
 from comfyard.controller.resources.sync_job import build_sync_job
 from comfyard.controller.settings import Settings
 from comfyard.controller.stores import Step
+from comfyard.controller.trouble import Trouble
+from comfyard.controller.volumes import Volumes
 from comfyard.kube.kinds import Obj
 from tests.builders import NOW, SHA, bundle
 
@@ -27,7 +28,7 @@ def reported(metadata: dict[str, Any] | None = None, **row: Any) -> ModelBundle:
 
 
 def job(*sources: str, ended: bool = False, age: timedelta = timedelta(0)) -> Obj:
-    made = build_sync_job("models", "studio", sources, SETTINGS)
+    made = build_sync_job("models", "studio", sources, SETTINGS, Volumes())
     made["metadata"]["creationTimestamp"] = timestamp(NOW - age)
     if ended:
         made["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}

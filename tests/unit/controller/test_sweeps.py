@@ -7,9 +7,9 @@ from comfyard.api.generation_job import GenerationJob
 from comfyard.api.generation_sweep import GenerationSweep
 from comfyard.api.workflow_template import WorkflowTemplate
 from comfyard.controller import sweeps
-from comfyard.controller.pods import Trouble
 from comfyard.controller.resources.sweep_job import build_sweep_job, index_of
 from comfyard.controller.sweep_jobs import Child, observe_child, sweep_of
+from comfyard.controller.trouble import Trouble
 from tests.builders import NOW, UID, meta, ready, sweep, template
 
 STARTED = {"observedGeneration": 1, "startTime": "2026-01-02T03:04:00Z", "digest": "d"}

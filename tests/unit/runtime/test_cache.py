@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from comfyard.api.model_bundle import ModelBundle
-from comfyard.kube.kinds import GENERATION_JOB, MODEL_BUNDLE, NAMESPACE, POD
+from comfyard.kube.kinds import GENERATION_JOB, MODEL_BUNDLE, POD
 from comfyard.runtime.cache import Cache
 from tests.builders import meta, ready
 
@@ -26,21 +26,39 @@ def test_an_older_version_does_not_replace_a_newer_one() -> None:
     assert cache.get(POD, "studio", "s") == pod(5)
 
 
-def test_a_list_removes_what_is_gone_and_keeps_what_is_newer_than_itself() -> None:
+def test_what_a_list_does_not_have_is_gone_unless_it_is_newer_than_the_list() -> None:
     cache = Cache([POD])
-    cache.put(POD, pod(5, "old"))
-    cache.put(POD, pod(9, "new"))
-    gone = cache.replace(POD, [], "7")
-    assert gone == {("studio", "old")}
-    assert cache.get(POD, "studio", "new")
+    for version, name in ((5, "old"), (6, "listed"), (9, "new")):
+        cache.put(POD, pod(version, name))
+    assert cache.others(POD, {("studio", "listed")}, "7") == [("studio", "old")]
+
+
+def test_what_is_known_already_is_no_change() -> None:
+    cache = Cache([POD])
+    assert cache.put(POD, pod(5)) == (POD, ("studio", "s"), None, pod(5))
+    assert cache.put(POD, pod(5)) is None
+    assert cache.put(POD, pod(6)) == (POD, ("studio", "s"), pod(5), pod(6))
+    assert cache.drop(POD, pod(5)) is None
+    assert cache.drop(POD, pod(7)) == (POD, ("studio", "s"), pod(6), None)
+    assert cache.drop(POD, pod(7)) is None
+
+
+def test_what_will_be_told_soon_is_known_until_it_is_told() -> None:
+    cache = Cache([POD])
+    cache.put(POD, pod(5))
+    ending = {"metadata": {**pod(5)["metadata"], "deletionTimestamp": "2026-01-02T03:04:00Z"}}
+    cache.amend(POD, ending)
+    assert cache.get(POD, "studio", "s") == ending
+    cache.put(POD, pod(6))
+    assert cache.get(POD, "studio", "s") == pod(6)
 
 
 def test_the_job_of_a_server_is_known_while_it_is_assigned() -> None:
     cache = Cache([GENERATION_JOB])
     cache.put(GENERATION_JOB, job(ASSIGNED))
-    assert cache.jobs.by_server == {("studio", "s"): ("studio", "a")}
+    assert cache.jobs.load(("studio", "s")).jobs == (("studio", "a"),)
     cache.put(GENERATION_JOB, job({"observedGeneration": 1}, 2))
-    assert cache.jobs.by_server == {}
+    assert cache.jobs.load(("studio", "s")).jobs == ()
     assert list(cache.jobs.unassigned("studio")) == [("studio", "a")]
 
 
@@ -51,7 +69,7 @@ def test_finished_and_deleted_jobs_are_no_work() -> None:
     cache.put(GENERATION_JOB, job(ASSIGNED, 2))
     cache.remove(GENERATION_JOB, ("studio", "a"))
     assert cache.jobs.unfinished == {}
-    assert cache.jobs.by_server == {}
+    assert cache.jobs.load(("studio", "s")).jobs == ()
 
 
 def bundle(spec: dict[str, Any], version: int = 1, **status: Any) -> dict[str, Any]:
@@ -85,6 +103,14 @@ def test_a_job_that_cannot_be_read_is_no_job() -> None:
     cache = Cache([GENERATION_JOB])
     cache.put(GENERATION_JOB, {**job({}), "spec": {"template": "of a newer schema"}})
     assert cache.jobs.unfinished == {}
+
+
+def test_a_finished_job_that_cannot_be_read_is_no_job(caplog: pytest.LogCaptureFixture) -> None:
+    cache = Cache([GENERATION_JOB])
+    ends = [{**ready()[0], "type": "Complete"}]
+    cache.put(GENERATION_JOB, job({"conditions": ends, "attempts": [{"of": "a newer schema"}]}))
+    assert cache.jobs.loads == {}
+    assert "GenerationJob studio/a is left alone" in caplog.text
 
 
 def test_bundles_whose_files_are_held_are_known() -> None:
@@ -125,7 +151,7 @@ def test_jobs_that_take_inputs_are_known_by_where_they_take_them_from_until_they
 
 
 def test_jobs_that_lost_their_server_are_known_by_it_until_they_have_tried_again() -> None:
-    cache = Cache([GENERATION_JOB])
+    cache = Cache([GENERATION_JOB, POD])
     record = {"id": "1", "server": "s", "start": "2026-01-02T03:04:00Z", "end": "2026-01-02T03:04:05Z"}
     lost, done = ({**record, "outcome": "Failed", "class": kind} for kind in ("ServerLost", "NodeError"))
     cache.put(GENERATION_JOB, job({"attempts": [lost]}))
@@ -135,16 +161,3 @@ def test_jobs_that_lost_their_server_are_known_by_it_until_they_have_tried_again
     cache.put(GENERATION_JOB, job({"attempts": [lost]}, 3))
     cache.remove(GENERATION_JOB, ("studio", "a"))
     assert cache.jobs.losers == {}
-
-
-def test_little_is_kept_of_namespaces() -> None:
-    cache = Cache([NAMESPACE])
-    metadata = {
-        "name": "studio",
-        "resourceVersion": "1",
-        "annotations": {"a": "b"},
-        "managedFields": [{"manager": "x"}],
-    }
-    cache.put(NAMESPACE, {"metadata": metadata, "spec": {"finalizers": ["kubernetes"]}})
-    kept = {"name": "studio", "resourceVersion": "1", "annotations": {"a": "b"}}
-    assert cache.get(NAMESPACE, "", "studio") == {"metadata": kept}

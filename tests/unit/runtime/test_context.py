@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from comfyard.api.generation_job import Receipt
-from comfyard.controller.pools import Pool
-from comfyard.controller.scheduler import Demand
 from comfyard.controller.settings import Settings
 from comfyard.kube.client import LightkubeClient
 from comfyard.kube.kinds import GENERATION_JOB, MODEL_BUNDLE
-from comfyard.runtime.cache import Cache
-from comfyard.runtime.context import Context, Runnable
+from comfyard.kube.paced_client import PacedClient
+from comfyard.kube.rate_limit import RateLimiter
+from comfyard.runtime.cache import Cache, Change
+from comfyard.runtime.context import Context
+from comfyard.runtime.jobs import reconcile_job
 from tests.builders import job, meta
 
 
@@ -24,7 +24,8 @@ def context(tmp_path: Path) -> tuple[Context, LightkubeClient]:
     }
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(nowhere))
     client = LightkubeClient.from_kubeconfig(tmp_path / "kubeconfig", "tests")
-    return Context(client, Cache([MODEL_BUNDLE, GENERATION_JOB]), Settings(image="comfyard:1")), client
+    paced = PacedClient(client, RateLimiter(per_second=100, burst=200), lambda: True)
+    return Context(paced, Cache([MODEL_BUNDLE, GENERATION_JOB]), Settings(image="comfyard:1")), client
 
 
 async def test_an_event_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -34,15 +35,24 @@ async def test_an_event_that_cannot_be_written_stops_nothing(tmp_path: Path, cap
     assert "event Verified of ModelBundle sd15 is lost" in caplog.text
 
 
-async def test_a_job_that_was_looked_at_while_it_got_a_server_asks_for_no_other(tmp_path: Path) -> None:
+async def test_a_job_that_is_looked_at_while_it_gets_a_server_asks_for_no_other(tmp_path: Path) -> None:
     ctx, client = context(tmp_path)
-    waiting = job()
-    key, obj = ("studio", waiting.metadata.name), {"metadata": waiting.metadata.to_api(), "spec": waiting.spec.to_api()}
-    demand = Demand(key, Pool("studio", "l4", ("models",), "results", "x"), 0, "1")
-    ctx.cache.put(GENERATION_JOB, obj)
-    ctx.runnable[key] = Runnable(demand, obj, waiting, {}, Receipt(template="sha256:t"))
-    assert set(ctx.waiting()) == {key}
-    assignment = {"id": "1", "server": "s", "time": "2026-01-02T03:04:00Z"}
-    ctx.cache.put(GENERATION_JOB, {**obj, "status": {"observedGeneration": 1, "assignment": assignment}})
-    assert not ctx.waiting()
+    ctx.cache.put(GENERATION_JOB, {"metadata": meta("j"), "spec": job().spec.to_api()})
+    ctx.starting["studio", "j"] = set()
+    await reconcile_job(ctx, "studio", "j")
+    assert not ctx.demands
+    await client.close()
+
+
+async def test_every_change_is_told_once_whoever_has_made_it(tmp_path: Path) -> None:
+    ctx, client = context(tmp_path)
+    told: list[Change] = []
+    ctx.changed = told.append
+    bundle = {"metadata": meta("sd15"), "spec": {}}
+    ctx.take(MODEL_BUNDLE, bundle)  # the answer to our write
+    ctx.hear(MODEL_BUNDLE, "ADDED", bundle)  # its event
+    ctx.hear(MODEL_BUNDLE, "DELETED", bundle)
+    ctx.hear(MODEL_BUNDLE, "DELETED", bundle)
+    ctx.forget(MODEL_BUNDLE, ("studio", "sd15"))
+    assert [(each.before, each.after) for each in told] == [(None, bundle), (bundle, None)]
     await client.close()

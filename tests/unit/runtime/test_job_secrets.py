@@ -4,7 +4,7 @@ from typing import Any
 
 from comfyard.kube.kinds import GENERATION_JOB
 from comfyard.runtime.cache import Cache
-from comfyard.runtime.job_secrets import job_secrets
+from comfyard.runtime.job_secrets import secrets_of_jobs, secrets_of_results
 from tests.builders import meta, ready
 
 
@@ -19,9 +19,12 @@ def cache_of(*jobs: dict[str, Any]) -> Cache:
     return cache
 
 
-def job(name: str, status: dict[str, Any], namespace: str = "studio", **spec: Any) -> dict[str, Any]:
+def job(
+    name: str, status: dict[str, Any], namespace: str = "studio", version: str = "7", **spec: Any
+) -> dict[str, Any]:
     whole = {"template": {"name": "t"}, "profiles": ["p"], **spec}
-    return {"metadata": {**meta(name), "namespace": namespace}, "spec": whole, "status": status}
+    metadata = {**meta(name, resourceVersion=version), "namespace": namespace}
+    return {"metadata": metadata, "spec": whole, "status": status}
 
 
 def complete(**more: Any) -> dict[str, Any]:
@@ -34,19 +37,27 @@ def test_outputs_as_they_were_decided() -> None:
         job("b", {}, "other", output=to_bucket("elsewhere")),
         job("c", complete(output=to_bucket("finished"))),
     )
-    assert job_secrets(cache, {}, "studio") == {"decided"}
+    assert secrets_of_jobs(cache, "studio") == {"decided"}
+
+
+def test_a_secret_is_named_as_long_as_a_job_needs_it() -> None:
+    cache = cache_of(job("a", {"output": to_bucket("s")}), job("b", {"output": to_bucket("s")}))
+    cache.put(GENERATION_JOB, job("a", complete(output=to_bucket("s")), version="8"))
+    assert secrets_of_jobs(cache, "studio") == {"s"}
+    cache.remove(GENERATION_JOB, ("studio", "b"))
+    assert secrets_of_jobs(cache, "studio") == set()
 
 
 def test_outputs_that_are_decided_in_the_write_of_the_assignment() -> None:
-    cache = cache_of(job("a", {}), job("b", {}))
-    accepted = {("studio", "a"): {"output": to_bucket("template")}, ("studio", "b"): {"output": {"metadata": "Embed"}}}
-    assert job_secrets(cache, accepted, "studio") == {"template"}
+    assert secrets_of_results({"output": to_bucket("template")}) == {"template"}
+    assert secrets_of_results({"output": {"metadata": "Embed"}}) == set()
+    assert secrets_of_results({}) == set()
 
 
 def test_inputs_from_a_bucket_and_from_another_jobs_bucket() -> None:
     own = {"parameter": "photo", "s3": {"bucket": "b", "key": "k", "secretRef": {"name": "own"}}}
     others = {"parameter": "mask", "job": {"name": "first", "output": "image"}}
     cache = cache_of(job("first", complete(output=to_bucket("firsts"))), job("second", {}, inputs=[own, others]))
-    assert job_secrets(cache, {}, "studio") == {"own", "firsts"}
+    assert secrets_of_jobs(cache, "studio") == {"own", "firsts"}
     gone = cache_of(job("second", {}, inputs=[others]))
-    assert job_secrets(gone, {}, "studio") == set()
+    assert secrets_of_jobs(gone, "studio") == set()

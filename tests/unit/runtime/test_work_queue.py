@@ -85,3 +85,80 @@ async def test_a_later_time_does_not_put_off_an_earlier_one() -> None:
     queue.add_after("a", 0.01)
     queue.add_after("a", 60)
     await drain(queue, done)
+
+
+async def test_urgent_keys_go_first_also_those_that_waited_before_they_were() -> None:
+    runs: list[str] = []
+    done = asyncio.Event()
+
+    async def handle(key: str) -> None:
+        runs.append(key)
+        if len(runs) == 4:
+            done.set()
+
+    queue: WorkQueue[str] = WorkQueue(handle)
+    for key in ("a", "b", "c"):
+        queue.add(key)
+    queue.add("d", urgent=True)
+    queue.add("c", urgent=True)
+    queue.add("d")  # is no less urgent for that
+    await drain(queue, done, workers=1)
+    assert runs == ["d", "c", "a", "b"]
+
+
+async def test_a_key_that_becomes_urgent_while_it_is_worked_on_is_the_next() -> None:
+    runs: list[str] = []
+    done = asyncio.Event()
+
+    async def handle(key: str) -> None:
+        runs.append(key)
+        if len(runs) == 1:
+            queue.add("a", urgent=True)
+            queue.add("a")
+        if len(runs) == 3:
+            done.set()
+
+    queue: WorkQueue[str] = WorkQueue(handle)
+    queue.add("a")
+    queue.add("b")
+    await drain(queue, done, workers=1)
+    assert runs == ["a", "a", "b"]
+
+
+async def test_work_without_any_io_lets_others_have_their_turn() -> None:
+    turns: list[int] = []
+    done = asyncio.Event()
+
+    async def handle(key: int) -> None:
+        if key == 99:
+            done.set()
+
+    async def other() -> None:
+        while not done.is_set():
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    queue: WorkQueue[int] = WorkQueue(handle)
+    for key in range(100):
+        queue.add(key)
+    running = [asyncio.create_task(queue.run(1)), asyncio.create_task(other())]
+    async with asyncio.timeout(5):
+        await running[1]
+    running[0].cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    assert len(turns) > 50
+
+
+async def test_urgent_keys_do_not_keep_the_others_waiting_for_ever() -> None:
+    done = asyncio.Event()
+
+    async def handle(key: str) -> None:
+        if key == "urgent":
+            queue.add("urgent", urgent=True)
+        else:
+            done.set()
+
+    queue: WorkQueue[str] = WorkQueue(handle)
+    queue.add("urgent", urgent=True)
+    queue.add("other")
+    await drain(queue, done, workers=1)

@@ -21,6 +21,9 @@ UID = 65532
 TOKEN_VOLUME = "api-token"  # noqa: S105 - the name of a volume
 _TOKEN_SECONDS = 3600
 
+LAST_WORDS = "FallbackToLogsOnError"
+"""terminationMessagePolicy of our containers: why one ends is in its pod's status, in the last lines of its log."""
+
 TOKEN_MOUNT = VolumeMount(name=TOKEN_VOLUME, mountPath="/var/run/secrets/kubernetes.io/serviceaccount", readOnly=True)
 
 

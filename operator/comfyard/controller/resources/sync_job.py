@@ -1,10 +1,11 @@
 """The store sync of one claim: a Job, there while it has something to do, and a ConfigMap that it leaves behind."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from lightkube.models.batch_v1 import Job, JobSpec
 from lightkube.models.core_v1 import (
+    Affinity,
     ConfigMap,
     Container,
     EmptyDirVolumeSource,
@@ -20,8 +21,15 @@ from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 
 from comfyard.api.meta import LABEL_CLAIM
 from comfyard.controller.resources.access import COMPONENT_SYNC, SYNC, labels
-from comfyard.controller.resources.restricted import TOKEN_MOUNT, container_security, pod_security, token_volume
+from comfyard.controller.resources.restricted import (
+    LAST_WORDS,
+    TOKEN_MOUNT,
+    container_security,
+    pod_security,
+    token_volume,
+)
 from comfyard.controller.settings import Settings
+from comfyard.controller.volumes import Volumes, claim_labels, with_claims
 from comfyard.kube.kinds import PERSISTENT_VOLUME_CLAIM, Obj, name_of, namespace_of
 from comfyard.workflow.digest import digest
 
@@ -80,7 +88,7 @@ def _labels(claim: str) -> dict[str, str]:
     return {**labels(COMPONENT_SYNC), LABEL_CLAIM: claim_label(claim)}
 
 
-def build_sync_job(claim: str, namespace: str, sources: Sequence[str], settings: Settings) -> Obj:
+def build_sync_job(claim: str, namespace: str, sources: Sequence[str], settings: Settings, volumes: Volumes) -> Obj:
     """The Job. It outlives any number of deleted pods; the sync itself decides when it is done.
 
     Args:
@@ -89,8 +97,10 @@ def build_sync_job(claim: str, namespace: str, sources: Sequence[str], settings:
         sources: Names of claims that files come from. The claim itself may be one of them; but it has one volume
             only, or the pod would never start.
         settings: The operator's.
+        volumes: The claims of the namespace.
     """
     own = _labels(claim)
+    affinity = with_claims(None, [claim, *sources], volumes)
     others = {name: f"source-{index}" for index, name in enumerate(sources) if name != claim}
     mounted = {name: others.get(name, _STORE_VOLUME) for name in sources}
     pod = PodSpec(
@@ -99,6 +109,7 @@ def build_sync_job(claim: str, namespace: str, sources: Sequence[str], settings:
         enableServiceLinks=False,
         restartPolicy="OnFailure",
         securityContext=pod_security(),
+        affinity=cast("Affinity", Affinity.from_dict(affinity)) if affinity else None,
         terminationGracePeriodSeconds=10,
         containers=[
             Container(
@@ -115,6 +126,7 @@ def build_sync_job(claim: str, namespace: str, sources: Sequence[str], settings:
                 ],
                 resources=ResourceRequirements(requests={"cpu": "100m", "memory": "128Mi"}, limits={"memory": "512Mi"}),
                 securityContext=container_security(),
+                terminationMessagePolicy=LAST_WORDS,
                 volumeMounts=[
                     VolumeMount(name=_STORE_VOLUME, mountPath=_MODELS),
                     *(VolumeMount(name=v, mountPath=f"{_SOURCES}/{c}", readOnly=True) for c, v in mounted.items()),
@@ -135,7 +147,9 @@ def build_sync_job(claim: str, namespace: str, sources: Sequence[str], settings:
         spec=JobSpec(
             backoffLimit=1_000_000,
             ttlSecondsAfterFinished=_KEPT_SECONDS,
-            template=PodTemplateSpec(metadata=ObjectMeta(labels=own), spec=pod),
+            template=PodTemplateSpec(
+                metadata=ObjectMeta(labels={**own, **claim_labels([claim, *sources], volumes)}), spec=pod
+            ),
         ),
     ).to_dict()
 
