@@ -17,7 +17,7 @@ from pathlib import Path
 from hack.cluster.process import run, say
 from hack.cluster.settings import HELM_VERSION, KUBERNETES_VERSION, ClusterError
 
-MODULE = Path(__file__).parent / "go" / "cluster"
+_MODULES = Path(__file__).parent / "go"
 
 _VERSION = "k8s.io/component-base/version"
 _MAJOR, _MINOR, _ = KUBERNETES_VERSION.lstrip("v").split(".")
@@ -28,12 +28,18 @@ _STAMP = (
 
 @dataclass(frozen=True)
 class Binary:
-    """A program: a package of the module here, or with a version one that is built from its own module."""
+    """A program: a package of a module here, or with a version one that is built from its own module."""
 
     name: str
     package: str
     version: str = ""
     takes: str = "a minute"
+    module: str = "cluster"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the module that says which versions it is built with."""
+        return _MODULES / self.module
 
     def command(self, output: Path) -> list[str]:
         """Return the command that builds it into a folder."""
@@ -46,18 +52,19 @@ class Binary:
         """Hash everything that its content depends on."""
         digest = hashlib.sha256(_go_version().encode())
         digest.update("\0".join(self.command(Path())).encode())
-        sources = [] if self.version else [MODULE / "go.mod", MODULE / "go.sum", *(MODULE / self.package).glob("*.go")]
-        for source in sorted(sources):
+        module = [self.folder / "go.mod", self.folder / "go.sum", *(self.folder / self.package).glob("*.go")]
+        for source in [] if self.version else sorted(module):
             digest.update(source.read_bytes())
         return digest.hexdigest()[:16]
 
 
-# One module, so that all of them share the versions, and thereby the compiled packages, of Kubernetes' libraries.
+# The cluster's have one module, so that they share the versions, and thereby the compiled packages, of Kubernetes.
 KUBE = Binary("kube", "./cmd/kube", takes="4 to 12 minutes")
 COREDNS = Binary("coredns", "./cmd/coredns")
 NETWORK_POLICY = Binary("network-policy", "./cmd/network-policy")
 LOCAL_PATH_PROVISIONER = Binary("local-path-provisioner", "github.com/rancher/local-path-provisioner")
 HELM = Binary("helm", "helm.sh/helm/v4/cmd/helm", HELM_VERSION)
+KUEUE = Binary("kueue", "sigs.k8s.io/kueue/cmd/kueue", takes="4 to 6 minutes", module="kueue")
 CLUSTER = (KUBE, COREDNS, NETWORK_POLICY, LOCAL_PATH_PROVISIONER)
 
 
@@ -92,7 +99,7 @@ def build(binary: Binary, cache_folder: Path) -> Path:
         unfinished.mkdir(parents=True)
         environment = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(unfinished)}
         done = subprocess.run(
-            binary.command(unfinished), cwd=MODULE, env=environment, capture_output=True, text=True, check=False
+            binary.command(unfinished), cwd=binary.folder, env=environment, capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
             raise ClusterError(f"building {binary.name} failed:\n{done.stderr.strip()[-3000:]}")

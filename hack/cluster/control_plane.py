@@ -128,6 +128,11 @@ class ControlPlane:
         """The folder of what etcd and the API server say."""
         return self._layout.log
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """The number of each process, for who measures what it costs."""
+        return dict(zip(("etcd", "kube-apiserver"), (process.pid for process in self._processes), strict=True))
+
     def start(self) -> Self:
         """Start both and wait until the API is served.
 

@@ -25,7 +25,7 @@ class Image:
 def pause(settings: Settings) -> Image:
     """Return the image that holds a pod's namespaces."""
     program = Path(packages.which("catatonit"))
-    return _of_files(settings, "pause", {"pause": program}, ["/pause", "-P"])
+    return of_files(settings, "pause", {"pause": program}, ["/pause", "-P"])
 
 
 def essential(settings: Settings) -> dict[str, Image]:
@@ -40,9 +40,9 @@ def essential(settings: Settings) -> dict[str, Image]:
     provisioner = binaries.build(binaries.LOCAL_PATH_PROVISIONER, settings.cache)
     return {
         "PAUSE": pause(settings),
-        "BUSYBOX": _of_files(settings, "busybox", busybox, []),
-        "COREDNS": _of_files(settings, "coredns", {"coredns": coredns}, ["/coredns"]),
-        "LOCAL_PATH_PROVISIONER": _of_files(
+        "BUSYBOX": of_files(settings, "busybox", busybox, []),
+        "COREDNS": of_files(settings, "coredns", {"coredns": coredns}, ["/coredns"]),
+        "LOCAL_PATH_PROVISIONER": of_files(
             settings, "local-path-provisioner", {"local-path-provisioner": provisioner}, ["/local-path-provisioner"]
         ),
     }
@@ -69,7 +69,18 @@ def _ctr(layout: Layout) -> tuple[str, ...]:
     return ("ctr", "--address", str(node.containerd_socket(layout)), "--namespace", "k8s.io")
 
 
-def _of_files(settings: Settings, name: str, files: Mapping[str, Path | str], entrypoint: Sequence[str]) -> Image:
+def of_files(settings: Settings, name: str, files: Mapping[str, Path | str], entrypoint: Sequence[str]) -> Image:
+    """Make an image of single files unless it is there.
+
+    Args:
+        settings: Where built things are kept.
+        name: What it is called.
+        files: See `archive.from_files`.
+        entrypoint: The image's command.
+
+    Returns:
+        The image.
+    """
     key = short_hash(name, *entrypoint, *(f"{path} {source}" for path, source in files.items()))
     # A program's path says what it is, except for the machine's own, which an upgrade may change.
     sizes = short_hash(key, *(str(source.stat().st_size) for source in files.values() if isinstance(source, Path)))
