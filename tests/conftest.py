@@ -60,7 +60,7 @@ class Kubectl:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         text = done.stdout + done.stderr
         assert ok is None or (done.returncode == 0) == ok, text

@@ -22,7 +22,7 @@ from tests.builders import SHA, template_spec
 from tests.conftest import ROOT, Kubectl
 from tests.unit.agent.harness import kubeconfig_for
 
-SECONDS = 30
+SECONDS = 60
 WAIT = f"--timeout={SECONDS}s"
 
 

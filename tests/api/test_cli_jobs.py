@@ -93,7 +93,7 @@ def test_an_order_is_followed_to_its_end(studio: Studio, shell: Shell) -> None:
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == f"job lighthouse created in namespace {studio.namespace}"
-    assert any(line.startswith("lighthouse: Queued: ") for line in lines)
+    assert any(line.startswith("lighthouse: Assigned: ") for line in lines)
     assert lines[-2].startswith("lighthouse: Complete")
     assert lines[-1] == URI
     assert studio.get("cgj", "lighthouse")["spec"]["parameters"] == {"prompt": "x"}

@@ -8,7 +8,7 @@ import pytest
 
 from comfyard.controller.settings import Settings
 from comfyard.kube.client import LightkubeClient
-from comfyard.kube.kinds import GENERATION_JOB
+from comfyard.kube.kinds import GENERATION_JOB, POD
 from comfyard.kube.paced_client import PacedClient
 from comfyard.kube.rate_limit import RateLimiter
 from comfyard.runtime.cache import Cache, Change
@@ -53,7 +53,7 @@ class Heard:
 
 def context(kube: LightkubeClient) -> tuple[Context, Heard]:
     client = PacedClient(kube, RateLimiter(per_second=1000, burst=1000), lambda: True)
-    ctx, heard = Context(client, Cache([GENERATION_JOB]), Settings(image="comfyard:1")), Heard()
+    ctx, heard = Context(client, Cache([GENERATION_JOB, POD]), Settings(image="comfyard:1")), Heard()
     ctx.changed = heard
     return ctx, heard
 

@@ -7,6 +7,7 @@ to notice that the API server cannot be reached any more.
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from collections.abc import Mapping
 
@@ -17,6 +18,7 @@ from comfyard.kube.protocol import KubeClient
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+"""At least half of it and at most twice: hundreds of agents that are refused at once must not come back at once."""
 
 
 class Informer:
@@ -66,7 +68,8 @@ class Informer:
                         await self._watch(version)
             except ApiError as error:
                 log.warning("cannot follow %s: %s", self._kind.plural, error)
-                await asyncio.sleep(_RETRY_SECONDS)
+                jitter = random.uniform(0.5, 2)  # noqa: S311 - spreads retries, protects nothing
+                await asyncio.sleep(jitter * _RETRY_SECONDS)
 
     async def _list(self) -> str:
         found = await self._client.list(self._kind, self._namespace, fields=self._fields)

@@ -34,21 +34,16 @@ async def take_list(ctx: Context, kind: Kind, labels: Mapping[str, str] | None =
 
 async def follow(ctx: Context, kind: Kind, version: str) -> None:
     """Take in what changes, from a version on, until cancelled; what a lost watch has missed, a LIST tells."""
+    is_lost = False
     while True:
         try:
+            if is_lost:
+                version = await take_list(ctx, kind)
+            is_lost = True
             async for event in ctx.client.watch(kind, resource_version=version):
                 ctx.hear(kind, event.type, event.object)
         except ApiError as error:
             log.warning("cannot follow %s: %s", kind.plural, error)
         except Exception:  # whatever it was, the others are followed
             log.exception("cannot take in a change of %s", kind.plural)
-        version = await _list_again(ctx, kind)
-
-
-async def _list_again(ctx: Context, kind: Kind) -> str:
-    while True:
         await asyncio.sleep(_RETRY_SECONDS)
-        try:
-            return await take_list(ctx, kind)
-        except ApiError as error:
-            log.warning("cannot list %s: %s", kind.plural, error)

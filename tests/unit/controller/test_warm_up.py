@@ -95,9 +95,9 @@ def test_the_tier_of_the_profile_chooses_the_file() -> None:
         (around([*DEFAULTS, {"name": "photo", "type": "Image"}]), "FileNeeded", "parameter photo of template text-to-"),
         (around(bundles={}), "BundleNotFound", "sd15"),
         (
-            around([{**DEFAULTS[0], "default": "x" * 200_000}, *DEFAULTS[1:]]),
+            around([{**DEFAULTS[0], "default": "x" * 100_000}, *DEFAULTS[1:]]),
             "GraphTooLarge",
-            "has more than 200000 bytes; name a smaller one",
+            "has more than 100000 bytes; name a smaller one",
         ),
     ],
     ids=["not found", "not ready", "no default", "file", "bundle", "large"],
