@@ -1,0 +1,201 @@
+"""What is measured: the operator as a process against a real API server, and a namespace where its jobs can run."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+
+from comfyard.api.conditions import is_true
+from comfyard.api.model_bundle import ModelBundle
+from comfyard.api.workflow_template import WorkflowTemplate
+from comfyard.kube.kinds import HARDWARE_PROFILE, MODEL_BUNDLE, NAMESPACE, WORKFLOW_TEMPLATE, Kind, Obj
+from hack.bench.api import Api
+from hack.bench.audit import OPERATOR, AuditLog
+from hack.bench.measured import Cost, cost_of
+from hack.cluster import tools
+from hack.cluster.control_plane import ControlPlane
+from hack.cluster.process import run
+from hack.cluster.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = ROOT / "examples" / "quickstart"
+SYSTEM = "comfyard-system"
+BENCH = "bench"
+"""The user agent of what creates jobs, and its ServiceAccount."""
+END_WITH_US = ("setpriv", "--pdeathsig=SIGKILL")
+"""Before a command: a benchmark that is killed leaves nothing behind."""
+
+TEMPLATE = "sd15-text-to-image"
+_RIGHTS = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+_READY_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
+
+
+class Plane:
+    """A control plane with our kinds, and kubeconfigs of ServiceAccounts in it."""
+
+    def __init__(self, control_plane: ControlPlane, folder: Path) -> None:
+        self.control_plane = control_plane
+        self.folder = folder
+        self._kubectl = tools.kubectl(Settings.from_environment().cache)
+
+    def install(self) -> Path:
+        """Our kinds, and the rights of the installed operator; returns the kubeconfig of everything else here."""
+        crds = str(ROOT / "crds")
+        self.kubectl("apply", "--server-side", "-f", crds)
+        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crds)
+        objects = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(o for o in objects if o and o["kind"] in _RIGHTS))
+        self.kubectl("-n", SYSTEM, "create", "serviceaccount", BENCH)
+        rights = ("--clusterrole=cluster-admin", f"--serviceaccount={SYSTEM}:{BENCH}")
+        self.kubectl("create", "clusterrolebinding", BENCH, *rights)
+        return self.kubeconfig(SYSTEM, BENCH)
+
+    def kubeconfig(self, namespace: str, account: str) -> Path:
+        """The identity of a program: a token of its ServiceAccount."""
+        config = yaml.safe_load(self.control_plane.kubeconfig.read_text())
+        token = self.kubectl("-n", namespace, "create", "token", account, "--duration=6h").strip()
+        config["users"][0]["user"] = {"token": token}
+        path = self.folder / f"kubeconfig-{namespace}-{account}"
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    def kubectl(self, *args: str, stdin: str = "") -> str:
+        """Run kubectl as administrator; returns what it printed. Raises ClusterError."""
+        return run(self._kubectl, f"--kubeconfig={self.control_plane.kubeconfig}", *args, text_in=stdin)
+
+
+class Operator:
+    """`comfyard operator`, which may be killed and started again."""
+
+    def __init__(self, kubeconfig: Path, log: Path) -> None:
+        self._kubeconfig = kubeconfig
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        if self._process is None or self._process.poll() is not None:
+            raise SystemExit(f"the operator has ended:\n{self._log.read_text()[-3000:]}")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        env = {
+            **os.environ,
+            "KUBECONFIG": str(self._kubeconfig),
+            "COMFYARD_IMAGE": "comfyard:bench",
+            "COMFYARD_PROBE_PORT": str(port),
+            "COMFYARD_POD_NAME": "comfyard-0",  # as after a restart of the container: it takes its own Lease at once
+        }
+        with self._log.open("ab") as log:
+            command = [*END_WITH_US, sys.executable, "-m", "comfyard", "operator"]
+            self._process = subprocess.Popen(command, env=env, stderr=log)
+
+    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """End it and wait until it is gone."""
+        if self._process:
+            self._process.send_signal(how)
+            self._process.wait(timeout=30)
+            self._process = None
+
+    def cost(self) -> Cost:
+        """What it has cost since it was started."""
+        return cost_of(self.pid)
+
+
+class Studio:
+    """A namespace with everything that jobs need but servers."""
+
+    def __init__(self, api: Api, pool: Mapping[str, int]) -> None:
+        self.api = api
+        self.namespace = f"bench-{uuid.uuid4().hex[:6]}"
+        self.pool = {"maxServers": 20, "idleSeconds": 3600, **pool}
+
+    async def prepare(self) -> None:
+        """The quickstart's bundle and template, and a profile; done once they are Ready."""
+        await self.api.create(NAMESPACE, {"metadata": {"name": self.namespace}})
+        profile = _example("10-hardware-profile.yaml")
+        profile["metadata"]["name"] = self.namespace
+        profile["spec"]["pool"] = self.pool
+        await self.api.create(HARDWARE_PROFILE, profile)
+        for file, kind in (("20-model-bundle.yaml", MODEL_BUNDLE), ("30-workflow-template.yaml", WORKFLOW_TEMPLATE)):
+            obj = _example(file)
+            obj["metadata"]["namespace"] = self.namespace
+            await self.api.create(kind, obj)
+        await self.sync_bundle()
+        await self._ready(WorkflowTemplate, WORKFLOW_TEMPLATE, TEMPLATE)
+        await self._ready(ModelBundle, MODEL_BUNDLE, "sd15")
+
+    async def sync_bundle(self) -> None:
+        """What the store sync reports when all is well."""
+        bundle = await self.api.get(MODEL_BUNDLE, "sd15", self.namespace)
+        rows = [
+            {"path": model["path"], "state": "Ready", "sha256": model["sha256"], "size": 10, "bytes": 10}
+            for model in bundle["spec"]["models"]
+        ]
+        status = {"syncedGeneration": bundle["metadata"]["generation"], "models": rows}
+        await self.api.merge_status(MODEL_BUNDLE, "sd15", self.namespace, status)
+
+    def job(self, name: str, seed: int) -> Obj:
+        """An order."""
+        values = {"prompt": "bench", "steps": 1, "width": 64, "height": 64, "seed": seed}
+        spec = {"template": {"name": TEMPLATE}, "profiles": [self.namespace], "parameters": values}
+        return {"metadata": {"name": name, "namespace": self.namespace}, "spec": spec}
+
+    async def _ready(self, model: type[WorkflowTemplate | ModelBundle], kind: Kind, name: str) -> None:
+        async with asyncio.timeout(_READY_SECONDS):
+            while True:
+                obj = model.model_validate(await self.api.get(kind, name, self.namespace))
+                if is_true(obj.status.conditions, "Ready"):
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
+
+
+@dataclass
+class Bed:
+    """Everything that a section uses."""
+
+    plane: Plane
+    api: Api
+    kubeconfig: Path
+    operator: Operator
+    studio: Studio
+    audit: AuditLog
+
+
+@contextlib.asynccontextmanager
+async def bed(**pool: int) -> AsyncIterator[Bed]:
+    """A control plane with an operator and a namespace that is ready for jobs; `pool` are fields of its profile's."""
+    with ControlPlane() as control_plane, TemporaryDirectory(prefix="comfyard-bench-") as folder:
+        plane = Plane(control_plane, Path(folder))
+        kubeconfig = plane.install()
+        operator = Operator(plane.kubeconfig(SYSTEM, OPERATOR), Path(folder) / "operator.log")
+        operator.start()
+        try:
+            async with Api(kubeconfig, BENCH) as api:
+                studio = Studio(api, pool)
+                await studio.prepare()
+                yield Bed(plane, api, kubeconfig, operator, studio, AuditLog(control_plane.audit_log))
+        finally:
+            operator.stop()
+
+
+def _example(file: str) -> Obj:
+    found: Obj = yaml.safe_load((QUICKSTART / file).read_text())
+    return found
