@@ -53,8 +53,8 @@ def reason(studio: Studio, name: str, why: str) -> None:
 
 
 def test_the_namespace_says_where_results_go(studio: Studio) -> None:
-    studio.prepare()
     annotate(studio, '{"clam": {"name": "photos"}}')
+    studio.prepare()  # the operator hears of the namespace meanwhile: by another watch than that of jobs
     studio.order("a")
     reason(studio, "a", "InvalidOutputAnnotation")
     assert (
