@@ -1,5 +1,6 @@
 """A client of the API server that costs little, as it shares the processors with what is measured."""
 
+import asyncio
 import base64
 import json
 import ssl
@@ -10,9 +11,10 @@ from typing import Any, Self
 import aiohttp
 import yaml
 
-from comfyard.kube.kinds import Kind, Obj
+from comfyard.kube.kinds import Kind, Obj, name_of
 
 _LONGEST_LINE = 4 * 1024 * 1024
+_LIST_AGAIN_SECONDS = 1.0
 
 
 class RefusedError(Exception):
@@ -72,6 +74,29 @@ class Api:
                 if event["type"] == "ERROR":
                     raise RefusedError(event["object"].get("code", 0), str(event["object"].get("message")))
                 yield event["type"], event["object"]
+
+    async def follow(
+        self, kind: Kind, namespace: str, seconds: float, **selectors: str
+    ) -> AsyncIterator[tuple[str, Obj]]:
+        """Type and object of each change, for ever; of one that was deleted while nobody watched, only its name.
+
+        All are read again after so many seconds, and when the API server ends the watch, as it does when its reader is
+        too slow.
+        """
+        known: set[str] = set()
+        while True:
+            try:
+                items, version = await self.list(kind, namespace, **selectors)
+                gone, known = known, set(map(name_of, items))
+                for name in gone - known:
+                    yield "DELETED", {"metadata": {"name": name}}
+                for obj in items:
+                    yield "MODIFIED", obj
+                async for event, obj in self.watch(kind, namespace, version, seconds, **selectors):
+                    (known.discard if event == "DELETED" else known.add)(name_of(obj))
+                    yield event, obj
+            except RefusedError:
+                await asyncio.sleep(_LIST_AGAIN_SECONDS)
 
     async def create(self, kind: Kind, obj: Obj) -> Obj:
         """Create."""

@@ -35,15 +35,11 @@ class Kubelet:
         """Follow the pods of the namespace, until cancelled. Raises what a server raises."""
         async with asyncio.TaskGroup() as group:
             selector = {"labelSelector": f"{LABEL_COMPONENT}={COMPONENT_SERVER}"}
-            while True:
-                items, version = await self._api.list(POD, self._namespace, **selector)
-                for pod in items:
+            async for event, pod in self._api.follow(POD, self._namespace, _WATCH_SECONDS, **selector):
+                if event == "DELETED":
+                    self._end(name_of(pod))
+                else:
                     await self._see(pod, group)
-                async for event, pod in self._api.watch(POD, self._namespace, version, _WATCH_SECONDS, **selector):
-                    if event == "DELETED":
-                        self._end(name_of(pod))
-                    else:
-                        await self._see(pod, group)
 
     async def _see(self, pod: Obj, group: asyncio.TaskGroup) -> None:
         name = name_of(pod)

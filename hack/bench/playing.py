@@ -24,7 +24,6 @@ from hack.bench.kubelet import USER_AGENT, Kubelet, Ready
 AGENT = "comfyard-agent"
 """The user agent of a real one begins so."""
 _RESYNC_SECONDS = 10.0
-_LIST_AGAIN_SECONDS = 1.0
 _FIRST_DELAY_SECONDS = 0.2
 _LONGEST_DELAY_SECONDS = 5.0
 _GONE = (404, 409, 422)
@@ -67,7 +66,6 @@ class Agent:
         self._server = server
         self._allowance = allowance
         self._seen: set[str] = set()
-        self._here: set[str] = set()
         self._todo: asyncio.Queue[tuple[GenerationJob, Assignment]] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -77,34 +75,14 @@ class Agent:
             group.create_task(self._work())
 
     async def _follow(self) -> None:
-        while True:
-            try:
-                await self._follow_until(time.monotonic() + _RESYNC_SECONDS)
-            except RefusedError:
-                await asyncio.sleep(_LIST_AGAIN_SECONDS)
-
-    async def _follow_until(self, end: float) -> None:
         selector = {"fieldSelector": f"status.assignment.server={self._server}"}
-        items, version = await self._api.list(GENERATION_JOB, self._namespace, **selector)
-        for name in self._here - {name_of(obj) for obj in items}:
-            self._leave(name)  # between two watches
-        for obj in items:
-            self._see(obj)
-        seconds = end - time.monotonic()
-        async for event, obj in self._api.watch(GENERATION_JOB, self._namespace, version, seconds, **selector):
+        async for event, obj in self._api.follow(GENERATION_JOB, self._namespace, _RESYNC_SECONDS, **selector):
             if event == "DELETED":
-                self._leave(name_of(obj))
+                tell("gone", job=name_of(obj))  # it is not assigned here any more, as everybody can see
             else:
                 self._see(obj)
 
-    def _leave(self, name: str) -> None:
-        """A job is not assigned here any more, as everybody can see."""
-        if name in self._here:
-            self._here.remove(name)
-            tell("gone", job=name)
-
     def _see(self, obj: Obj) -> None:
-        self._here.add(name_of(obj))
         identity = obj.get("status", {}).get("assignment", {}).get("id")
         if identity in self._seen:
             return

@@ -20,12 +20,11 @@ from hack.cluster.process import say
 ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "build" / "bench" / "scale.json"
 Section = dict[str, Any]
-REPLAYED_JOBS = 10000
-SYSTEM_JOBS = 1500
+JOBS = 10000
 
 SECTIONS: dict[str, Callable[[int | None], Section]] = {
-    "replay": lambda jobs: asyncio.run(replay.replay(jobs or REPLAYED_JOBS)),
-    "system": lambda jobs: asyncio.run(system.system(jobs or SYSTEM_JOBS)),
+    "replay": lambda jobs: asyncio.run(replay.replay(jobs or JOBS)),
+    "system": lambda jobs: asyncio.run(system.system(jobs or JOBS)),
     "burst": lambda _: asyncio.run(replay.burst()),
     "gap": lambda jobs: asyncio.run(gap.gap(jobs or gap.JOBS)),
     "restart": lambda jobs: asyncio.run(load.restart(jobs or load.RESTART_JOBS)),
@@ -60,7 +59,7 @@ def main(only: str | None, jobs: int | None) -> None:
             try:
                 details[name] = measure(jobs)
             except* (BenchError, TimeoutError) as errors:
-                say(f"{name} has failed: {errors.exceptions[0]}")
+                say(f"{name} has failed: {errors!r}")
                 failed.append(name)
             else:
                 show(name, details[name])

@@ -32,13 +32,13 @@ async def serving(here: Bed, step_seconds: float = 0.0) -> AsyncIterator[tuple[S
             servers = Servers(here.plane, here.studio.namespace, Path(folder), step_seconds)
             watcher = Watcher(api, here.studio.namespace)
             kubelet = Kubelet(api, here.studio.namespace, servers.serve)
-            tasks = [asyncio.create_task(kubelet.run()), asyncio.create_task(watcher.run())]
-            try:
-                yield servers, watcher
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            async with asyncio.TaskGroup() as group:  # whoever fails ends the section
+                tasks = [group.create_task(kubelet.run()), group.create_task(watcher.run())]
+                try:
+                    yield servers, watcher
+                finally:
+                    for task in tasks:
+                        task.cancel()
 
 
 async def system(jobs: int) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from comfyard.kube.kinds import GENERATION_JOB, name_of
+from comfyard.kube.kinds import GENERATION_JOB, Obj, name_of
 from hack.bench.api import Api
 from hack.bench.player import BenchError
 
 _WATCH_SECONDS = 3600.0
+_COMPLETE, _FAILED = "Complete", "Failed"
 
 
 class Watcher:
@@ -24,30 +25,33 @@ class Watcher:
         self.uids: dict[str, str] = {}
         self._api = api
         self._namespace = namespace
-        self._changed = asyncio.Event()
+        self._awaited: set[str] = set()
+        self._done = asyncio.Event()
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        _, version = await self._api.list(GENERATION_JOB, self._namespace)
-        async for _, job in self._api.watch(GENERATION_JOB, self._namespace, version, _WATCH_SECONDS):
-            state = job.get("status", {}).get("state", "Pending")
-            self.uids[name_of(job)] = job["metadata"]["uid"]
-            self.seen.setdefault(state, {}).setdefault(name_of(job), time.time())
-            self._changed.set()
+        async for event, job in self._api.follow(GENERATION_JOB, self._namespace, _WATCH_SECONDS):
+            if event != "DELETED":
+                self._see(job)
 
-    async def until_complete(self, names: Sequence[str], seconds: float) -> None:
+    def _see(self, job: Obj) -> None:
+        name, state = name_of(job), job.get("status", {}).get("state", "Pending")
+        self.uids[name] = job["metadata"]["uid"]
+        self.seen.setdefault(state, {}).setdefault(name, time.time())
+        if state in {_COMPLETE, _FAILED}:
+            self._awaited.discard(name)
+            if state == _FAILED or not self._awaited:
+                self._done.set()
+
+    async def until_complete(self, names: Iterable[str], seconds: float) -> None:
         """Wait until these jobs are Complete. Raises BenchError when it takes too long, or one has failed."""
-        left = set(names)
-        deadline = time.monotonic() + seconds
-        while left := left - self.seen.get("Complete", {}).keys():
-            if time.monotonic() > deadline or self.seen.get("Failed"):
-                failed = len(self.seen.get("Failed", {}))
-                raise BenchError(
-                    f"{len(left)} of {len(names)} jobs are not Complete in {seconds:.0f} s, {failed} failed"
-                )
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(1):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+        self._awaited = set(names) - self.seen.get(_COMPLETE, {}).keys()
+        self._done.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._awaited and not self.seen.get(_FAILED):
+                    await self._done.wait()
+        except TimeoutError:
+            raise BenchError(f"{len(self._awaited)} jobs are not Complete in {seconds:.0f} s") from None
+        if failed := self.seen.get(_FAILED):
+            raise BenchError(f"{len(failed)} jobs have failed, {min(failed)} is one of them")
