@@ -25,6 +25,8 @@ from comfyard.runtime.cache import Change
 from comfyard.runtime.context import REVISIONS, SCHEDULER, Context, Task
 
 _OF_BUNDLE = ("observedGeneration", "syncedGeneration", "claimName", "customNodes", "skipped")
+"""Fields of a bundle's status."""
+
 _PROGRESS = frozenset({"bytes", "message"})
 """Of a file's row: what changes all the time while it is fetched."""
 
@@ -79,9 +81,7 @@ def _of_template(template: Obj) -> Any:  # noqa: ANN401
 
 def _of_bundle(bundle: Obj) -> Any:  # noqa: ANN401
     status = bundle.get("status", {})
-    told = [
-        status.get(name) for name in ("observedGeneration", "claimName", "customNodes", "skipped", "syncedGeneration")
-    ]
+    told = [status.get(name) for name in _OF_BUNDLE]
     rows = [{k: v for k, v in row.items() if k not in _PROGRESS} for row in status.get("models") or ()]
     return bundle["spec"], bundle["metadata"].get("generation"), told, rows, _ready(status, "status", "reason")
 

@@ -1,12 +1,12 @@
 """observe → plan → execute for jobs: read the cache, ask the controller, carry out."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from comfyard.api.generation_job import Assignment, Attempt, GenerationJob
 from comfyard.api.hardware_profile import HardwareProfile
 from comfyard.api.meta import ANNOTATION_OUTPUT
 from comfyard.api.model_bundle import ModelBundle
-from comfyard.api.workflow_template import WorkflowTemplate, WorkflowTemplateSpec
 from comfyard.controller import jobs
 from comfyard.controller.job_observed import Observed
 from comfyard.controller.pools import Server
@@ -114,35 +114,39 @@ async def _fetch_sources(ctx: Context, key: Key) -> None:
             ctx.cache.amend(GENERATION_JOB, found)
 
 
-def _observe(ctx: Context, job: GenerationJob, node_reports: Mapping[str, Knowledge]) -> Observed:
-    namespace, cache, status = job.metadata.namespace, ctx.cache, job.status
-    template = accepted_template(ctx, namespace, job.spec.template.name)
+def observe_template(ctx: Context, namespace: str, name: str) -> Observed:
+    """What is seen around any job of the template; its content only when the graph is there."""
+    cache = ctx.cache
+    template = accepted_template(ctx, namespace, name)
     about = (cache.get(NAMESPACE, "", namespace) or {}).get("metadata", {})
     return Observed(
         template=template,
         templates=cache.names(WORKFLOW_TEMPLATE, namespace),
         bundles=cache.view(ModelBundle, MODEL_BUNDLE, namespace),
         profiles=cache.view(HardwareProfile, HARDWARE_PROFILE),
-        content=_content(ctx, job, template),
-        server=_server(ctx, namespace, status.assignment),
-        last_server=_server(ctx, namespace, status.attempts[-1] if status.attempts else None),
-        last_end=cache.jobs.load((namespace, status.assignment.server)).last_end if status.assignment else None,
+        content=template.spec if template and template.spec.graph_from is None else None,
+        server=None,
         claims=cache.names(PERSISTENT_VOLUME_CLAIM, namespace),
         results_claim=ctx.settings.results_claim,
-        jobs=_sources(ctx, job),
-        awaited=bool(cache.jobs.takers.get((namespace, job.metadata.name))),
         output_annotation=about.get("annotations", {}).get(ANNOTATION_OUTPUT),
-        node_reports=node_reports,
         namespace_labels=about.get("labels", {}),
-        broken={name: why for (where, name), why in ctx.start_ups.broken.items() if where == namespace},
     )
 
 
-def _content(ctx: Context, job: GenerationJob, template: WorkflowTemplate | None) -> WorkflowTemplateSpec | None:
-    """What the job was accepted with; before that, what it would be accepted with, unless its graph is not there."""
-    if job.status.template is None:
-        return template.spec if template and template.spec.graph_from is None else None
-    return kept_content(ctx, job.metadata.namespace, job.status.template.revision)
+def _observe(ctx: Context, job: GenerationJob, node_reports: Mapping[str, Knowledge]) -> Observed:
+    namespace, index, status = job.metadata.namespace, ctx.cache.jobs, job.status
+    seen = observe_template(ctx, namespace, job.spec.template.name)
+    return replace(
+        seen,
+        content=kept_content(ctx, namespace, status.template.revision) if status.template else seen.content,
+        server=_server(ctx, namespace, status.assignment),
+        last_server=_server(ctx, namespace, status.attempts[-1] if status.attempts else None),
+        last_end=index.load((namespace, status.assignment.server)).last_end if status.assignment else None,
+        jobs=_sources(ctx, job),
+        awaited=bool(index.takers.get((namespace, job.metadata.name))),
+        node_reports=node_reports,
+        broken=ctx.start_ups.broken_in(namespace),
+    )
 
 
 def _server(ctx: Context, namespace: str, held: Assignment | Attempt | None) -> Server | None:
