@@ -68,29 +68,24 @@ def is_deleting(pod: Obj) -> bool:
 
 def killed_for_memory(pod: Obj, container: str) -> str | None:
     """When a container, present or former, was killed last as it took more memory than it may; None: it was not."""
-    for each in pod.get("status", {}).get("containerStatuses", []):
-        for state in (each.get("state", {}), each.get("lastState", {})):
-            ended = state.get("terminated") or {}
-            if each["name"] == container and ended.get("reason") == OOM_KILLED:
-                return str(ended["finishedAt"])
+    status = _status_of(pod, container)
+    for state in (status.get("state", {}), status.get("lastState", {})):
+        ended = state.get("terminated") or {}
+        if ended.get("reason") == OOM_KILLED:
+            return str(ended["finishedAt"])
     return None
 
 
 def image_of(pod: Obj, container: str) -> str:
     """The image that a container runs, by digest as kubelet resolved it; empty while that is not known."""
-    for each in pod.get("status", {}).get("containerStatuses", []):
-        if each["name"] == container and "@" in each.get("imageID", ""):
-            return str(each["imageID"]).rpartition("://")[2]
-    return ""
+    image = str(_status_of(pod, container).get("imageID", ""))
+    return image.rpartition("://")[2] if "@" in image else ""
 
 
 def started_at(pod: Obj, container: str) -> str | None:
     """When a container that runs was started; None: it does not run."""
-    for each in pod.get("status", {}).get("containerStatuses", []):
-        if each["name"] == container:
-            at = (each.get("state", {}).get("running") or {}).get("startedAt")
-            return None if at is None else str(at)
-    return None
+    at = (_status_of(pod, container).get("state", {}).get("running") or {}).get("startedAt")
+    return None if at is None else str(at)
 
 
 def trouble(pod: Obj) -> Trouble | None:
@@ -118,6 +113,12 @@ def container_statuses(pod: Obj) -> list[dict[str, Any]]:
     """What kubelet tells of each container."""
     status = pod.get("status", {})
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _status_of(pod: Obj, container: str) -> dict[str, Any]:
+    """What kubelet tells of one container that is no init container; empty while it tells nothing."""
+    every: list[dict[str, Any]] = pod.get("status", {}).get("containerStatuses") or []
+    return next((each for each in every if each["name"] == container), {})
 
 
 def is_being_set_up(pod: Obj) -> bool:

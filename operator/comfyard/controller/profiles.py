@@ -7,6 +7,7 @@ from typing import Any
 
 from comfyard.api.conditions import READY, ConditionSet, find
 from comfyard.api.hardware_profile import HardwareProfile, ServerCounts
+from comfyard.controller.pool_states import is_starting
 from comfyard.controller.pools import Server
 from comfyard.controller.queue import PoolKey
 from comfyard.controller.trouble import Trouble
@@ -70,7 +71,7 @@ def plan(profile: HardwareProfile, status: Mapping[str, Any], seen: Observed, no
 def _count(here: Sequence[Server]) -> ServerCounts:
     return ServerCounts(
         total=len(here),
-        starting=sum(not s.ready and not s.jobs for s in here),
+        starting=sum(map(is_starting, here)),
         idle=sum(s.is_idle for s in here),
         busy=sum(bool(s.jobs) for s in here),
     )
