@@ -129,7 +129,6 @@ class _Pools:
     def __init__(self, snapshot: Snapshot) -> None:
         self.states: dict[PoolKey, PoolState] = {}
         self._profiles = snapshot.profiles
-        self._shapes: dict[str, str] = {}
 
     def state(self, key: PoolKey, profile_name: str) -> PoolState | None:
         """The pool; None when its profile does not exist."""
@@ -137,9 +136,7 @@ class _Pools:
         profile = self._profiles.get(profile_name)
         if found or profile is None:
             return found
-        if profile_name not in self._shapes:
-            self._shapes[profile_name] = shape_of(profile)
-        state = self.states[key] = PoolState(key, profile, self._shapes[profile_name])
+        state = self.states[key] = PoolState(key, profile, shape_of(profile))
         return state
 
 

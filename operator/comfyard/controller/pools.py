@@ -6,12 +6,13 @@ from functools import cached_property
 from typing import NamedTuple
 
 from comfyard.api.attempts import parse_time
-from comfyard.api.hardware_profile import HardwareProfile
+from comfyard.api.hardware_profile import HardwareProfile, HardwareProfileSpec
 from comfyard.api.meta import LABEL_POOL, LABEL_PROFILE, LABEL_SHAPE
 from comfyard.controller import pods, server_trouble
 from comfyard.controller.trouble import Trouble
 from comfyard.kube.kinds import Obj, name_of, namespace_of
 from comfyard.workflow.digest import digest
+from comfyard.workflow.memo import Memo
 
 _PROFILE_PART = 40
 
@@ -75,7 +76,13 @@ class Pool:
 
 def shape_of(profile: HardwareProfile) -> str:
     """Label value: digest of what a server of the profile is. One that was made by another digest is outdated."""
-    spec = profile.spec
+    return _SHAPES.get((profile,), lambda: _shape(profile.spec))
+
+
+_SHAPES: Memo[str] = Memo(512)
+
+
+def _shape(spec: HardwareProfileSpec) -> str:
     server = {key: value for key, value in spec.server.to_api().items() if key != "startupSeconds"}
     warm_up = spec.pool.warm_up.to_api() if spec.pool.warm_up else None
     return digest([server, spec.gpu.to_api(), spec.placement.to_api(), spec.mmap, spec.queue_name, warm_up])[-16:]
