@@ -216,7 +216,7 @@ class World:
         run.ended = self.time
         run.completions += 1
         key = (server.namespace, server.pool)
-        self._usage.add(server.namespace, run.job.seconds * run.job.demand.gpus, self.now)
+        self._usage.add(server.namespace, run.job.seconds * self.profiles[server.profile].spec.gpu.count, self.now)
         known = self._seconds.get(key, run.job.seconds)
         self._seconds[key] = known + _MEAN_WEIGHT * (run.job.seconds - known)
         jobs = server.jobs[1:]

@@ -26,7 +26,6 @@ class Placement:
     Attributes:
         pool: The servers that can run it.
         models: SHA-256 of the model files that it loads.
-        gpus: Of a server there.
         parameters: Its values there.
         receipt: As far as it is known before the job runs.
         fit: Whether its files fit into the VRAM there.
@@ -34,7 +33,6 @@ class Placement:
 
     pool: Pool
     models: frozenset[str]
-    gpus: int
     parameters: Mapping[str, Any]
     receipt: Receipt
     fit: Fit
@@ -66,7 +64,7 @@ def place(job: GenerationJob, accepted: Status, profile: HardwareProfile, seen: 
     if needs.lack:
         raise Wrong("Invalid", needs.lack)
     receipt = Receipt(template=accepted["template"]["digest"], models=needs.models, nodes=needs.packages)
-    return Placement(pool, needs.digests, profile.spec.gpu.count, values, receipt, needs.fit)
+    return Placement(pool, needs.digests, values, receipt, needs.fit)
 
 
 _pool = lru_cache(maxsize=1024)(Pool)

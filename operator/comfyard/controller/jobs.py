@@ -140,7 +140,6 @@ def _unassigned(job: GenerationJob, status: Status, seen: Observed, now: datetim
         created=job.metadata.creation_timestamp,
         models=placement.models,
         prefers=verdict.server,
-        gpus=placement.gpus,
     )
     return Plan(accepted, demand, placement.receipt)
 

@@ -29,7 +29,6 @@ class Demand:
         created: Its creationTimestamp.
         models: SHA-256 of the model files that it loads.
         prefers: The name of the server of its pool that it is best run on.
-        gpus: Of one server of its pool.
     """
 
     job: JobKey
@@ -38,7 +37,6 @@ class Demand:
     created: str
     models: frozenset[str] = frozenset()
     prefers: str = ""
-    gpus: int = 1
 
     @property
     def order(self) -> Order:
@@ -155,11 +153,6 @@ class Queue:
     def groups(self) -> Mapping[Group, SortedDemands]:
         """All that wait; there is no empty group."""
         return MappingProxyType(self._groups)
-
-    def waiting_in(self, pool: Pool) -> int:
-        """How many wait for a server of one pool."""
-        line = self._lines.get(_line(pool), {})
-        return sum(len(demands) for group, demands in line.items() if group.pool == pool)
 
     def waiting_for(self, namespace: str, profile: str) -> int:
         """How many of a namespace wait for a server of a profile: how long the line is that `place` counts in."""

@@ -59,7 +59,6 @@ def test_the_place_counts_the_jobs_of_the_namespace_and_profile() -> None:
     )
     assert waiting.place(("studio", "own")) == 2
     assert waiting.waiting_for("studio", "l4") == 3
-    assert waiting.waiting_in(SHARED) == 1
     assert waiting.waiting_by_profile() == {"l4": 4, "a100": 1}
 
 
