@@ -18,7 +18,8 @@ import yaml
 from comfyard.api.conditions import is_true
 from comfyard.api.model_bundle import ModelBundle
 from comfyard.api.workflow_template import WorkflowTemplate
-from comfyard.kube.kinds import HARDWARE_PROFILE, MODEL_BUNDLE, NAMESPACE, WORKFLOW_TEMPLATE, Kind, Obj
+from comfyard.kube.kinds import HARDWARE_PROFILE, MODEL_BUNDLE, NAMESPACE, WORKFLOW_TEMPLATE, Kind, Obj, name_of
+from hack.bench import quickstart
 from hack.bench.api import Api
 from hack.bench.audit import OPERATOR, AuditLog
 from hack.bench.measured import Cost, cost_of
@@ -28,14 +29,12 @@ from hack.cluster.process import run
 from hack.cluster.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-QUICKSTART = ROOT / "examples" / "quickstart"
 SYSTEM = "comfyard-system"
 BENCH = "bench"
 """The user agent of what creates jobs, and its ServiceAccount."""
 END_WITH_US = ("setpriv", "--pdeathsig=SIGKILL")
 """Before a command: a benchmark that is killed leaves nothing behind."""
 
-TEMPLATE = "sd15-text-to-image"
 _RIGHTS = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 _READY_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
@@ -130,33 +129,33 @@ class Studio:
     async def prepare(self) -> None:
         """The quickstart's bundle and template, and a profile; done once they are Ready."""
         await self.api.create(NAMESPACE, {"metadata": {"name": self.namespace}})
-        profile = _example("10-hardware-profile.yaml")
+        profile = quickstart.example(quickstart.PROFILE)
         profile["metadata"]["name"] = self.namespace
         profile["spec"]["pool"] = self.pool
         await self.api.create(HARDWARE_PROFILE, profile)
-        for file, kind in (("20-model-bundle.yaml", MODEL_BUNDLE), ("30-workflow-template.yaml", WORKFLOW_TEMPLATE)):
-            obj = _example(file)
-            obj["metadata"]["namespace"] = self.namespace
-            await self.api.create(kind, obj)
-        await self.sync_bundle()
-        await self._ready(WorkflowTemplate, WORKFLOW_TEMPLATE, TEMPLATE)
-        await self._ready(ModelBundle, MODEL_BUNDLE, "sd15")
+        bundle = await self._create(MODEL_BUNDLE, quickstart.BUNDLE)
+        template = await self._create(WORKFLOW_TEMPLATE, quickstart.TEMPLATE)
+        await self._sync(bundle)
+        await self._ready(WorkflowTemplate, WORKFLOW_TEMPLATE, name_of(template))
+        await self._ready(ModelBundle, MODEL_BUNDLE, name_of(bundle))
 
-    async def sync_bundle(self) -> None:
+    async def _create(self, kind: Kind, file: str) -> Obj:
+        obj = quickstart.example(file)
+        obj["metadata"]["namespace"] = self.namespace
+        return await self.api.create(kind, obj)
+
+    async def _sync(self, bundle: Obj) -> None:
         """What the store sync reports when all is well."""
-        bundle = await self.api.get(MODEL_BUNDLE, "sd15", self.namespace)
         rows = [
             {"path": model["path"], "state": "Ready", "sha256": model["sha256"], "size": 10, "bytes": 10}
             for model in bundle["spec"]["models"]
         ]
         status = {"syncedGeneration": bundle["metadata"]["generation"], "models": rows}
-        await self.api.merge_status(MODEL_BUNDLE, "sd15", self.namespace, status)
+        await self.api.merge_status(MODEL_BUNDLE, name_of(bundle), self.namespace, status)
 
     def job(self, name: str, seed: int) -> Obj:
         """An order."""
-        values = {"prompt": "bench", "steps": 1, "width": 64, "height": 64, "seed": seed}
-        spec = {"template": {"name": TEMPLATE}, "profiles": [self.namespace], "parameters": values}
-        return {"metadata": {"name": name, "namespace": self.namespace}, "spec": spec}
+        return quickstart.job(self.namespace, name, seed)
 
     async def _ready(self, model: type[WorkflowTemplate | ModelBundle], kind: Kind, name: str) -> None:
         async with asyncio.timeout(_READY_SECONDS):
@@ -194,8 +193,3 @@ async def bed(**pool: int) -> AsyncIterator[Bed]:
                 yield Bed(plane, api, kubeconfig, operator, studio, AuditLog(control_plane.audit_log))
         finally:
             operator.stop()
-
-
-def _example(file: str) -> Obj:
-    found: Obj = yaml.safe_load((QUICKSTART / file).read_text())
-    return found

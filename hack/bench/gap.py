@@ -16,8 +16,8 @@ from comfyard.api.generation_job import GenerationJob
 from comfyard.api.workflow_template import WorkflowTemplate
 from comfyard.kube.kinds import GENERATION_JOB, WORKFLOW_TEMPLATE
 from comfyard.workflow.prompts import Prompt, build_prompts, prompt_id
-from hack.bench import traffic
-from hack.bench.bed import TEMPLATE, Bed, bed
+from hack.bench import quickstart, traffic
+from hack.bench.bed import Bed, bed
 from hack.bench.servers import Servers
 from hack.bench.system import serving, warm
 from hack.cluster.process import say
@@ -60,7 +60,9 @@ async def _same_prompts(here: Bed, name: str, count: int) -> list[Prompt]:
     """What jobs like this one render, with seeds that ComfyUI has not rendered yet."""
     namespace = here.studio.namespace
     job = GenerationJob.model_validate(await here.api.get(GENERATION_JOB, name, namespace))
-    template = WorkflowTemplate.model_validate(await here.api.get(WORKFLOW_TEMPLATE, TEMPLATE, namespace))
+    template = WorkflowTemplate.model_validate(
+        await here.api.get(WORKFLOW_TEMPLATE, quickstart.name_in(quickstart.TEMPLATE), namespace)
+    )
     values = job.status.parameters or {}
     return build_prompts(template.spec, values, 10**9, uid=str(uuid.uuid4()), attempt=0, count=count)
 

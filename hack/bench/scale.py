@@ -13,9 +13,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hack.bench import fairness, gap, load, replay, system, trace
+from hack.bench import fairness, gap, load, replay, scaling, system, trace
 from hack.bench.player import BenchError
 from hack.cluster.process import say
+from hack.demo.cluster import CommandError
 
 ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "build" / "bench" / "scale.json"
@@ -31,6 +32,7 @@ SECTIONS: dict[str, Callable[[int | None], Section]] = {
     "growth": lambda jobs: asyncio.run(load.growth([d for d in load.DEPTHS if d <= (jobs or max(load.DEPTHS))])),
     "trace": lambda _: trace.trace(),
     "fairness": lambda _: fairness.fairness(),
+    "scaling": lambda _: asyncio.run(scaling.scaling()),
 }
 """What each section measures, by its name; the argument is how many jobs, if somebody has chosen."""
 
@@ -58,7 +60,7 @@ def main(only: str | None, jobs: int | None) -> None:
         if only in (None, name):
             try:
                 details[name] = measure(jobs)
-            except* (BenchError, TimeoutError) as errors:
+            except* (BenchError, CommandError, TimeoutError) as errors:
                 say(f"{name} has failed: {errors!r}")
                 failed.append(name)
             else:

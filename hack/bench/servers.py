@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import yaml
 
 from comfyard.controller.resources.access import AGENT
 from comfyard.kube.kinds import Obj, name_of
 from comfysim.checkpoint import write_checkpoint
-from hack.bench.bed import END_WITH_US, QUICKSTART, Plane
+from hack.bench import quickstart
+from hack.bench.bed import END_WITH_US, Plane
 from hack.bench.kubelet import Ready
 from hack.bench.player import BenchError
 
@@ -96,8 +96,7 @@ def prepare(folder: Path) -> None:
     """The directories of one server, with the quickstart's model."""
     for name in ("output", "input", "claims", "results", "run", "user", "custom_nodes"):
         (folder / name).mkdir(parents=True)
-    bundle = yaml.safe_load((QUICKSTART / "20-model-bundle.yaml").read_text())
-    for model in bundle["spec"]["models"]:
+    for model in quickstart.example(quickstart.BUNDLE)["spec"]["models"]:
         path = folder / "models" / model["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_checkpoint(path, _MODEL_BYTES)

@@ -34,9 +34,9 @@ console = Console(highlight=False)
 
 def main() -> None:
     """Run the demo; exit 1 with the reason when something cannot work."""
-    cluster = current_cluster(ROOT)
     began = time.monotonic()
     try:
+        cluster = current_cluster(ROOT)
         install(cluster)
         install_model_host(cluster)
         order(cluster)

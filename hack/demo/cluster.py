@@ -21,7 +21,7 @@ _PLACEHOLDERS = {
 
 
 class CommandError(Exception):
-    """kubectl, helm or comfyard has failed; the text is the command and what it said."""
+    """kubectl, helm or comfyard has failed, or is not there; the text is the command and what it said."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ class Cluster:
 
 
 def current_cluster(root: Path) -> Cluster:
-    """The cluster and images that `make cluster images` have prepared. Raises SystemExit when they have not."""
+    """The cluster and images that `make cluster images` have prepared. Raises CommandError when they have not."""
     images = root / "build" / "images.json"
     if not images.exists():
-        raise SystemExit(f"{images} is not there: run `make cluster images` first")
+        raise CommandError(f"{images} is not there: run `make cluster images` first")
     return Cluster(current_environment(), json.loads(images.read_text()), root)
 
 
