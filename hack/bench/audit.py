@@ -1,4 +1,4 @@
-"""Who wrote what, from the API server's audit log."""
+"""Who asked the API server for what, from its audit log: all that was written, and what the operator has read."""
 
 import json
 from collections import Counter
@@ -17,17 +17,20 @@ OPERATOR = "comfyard"
 _PROGRAMS = {AGENT, OPERATOR}
 
 
+_READING = {"get", "list", "watch"}
+
+
 @dataclass(frozen=True)
-class Write:
-    """A request that changes something, and was answered.
+class Request:
+    """A request that was answered; one that watches was answered when it began.
 
     Attributes:
-        writer: The ServiceAccount of one of our programs; of others the first part of the user agent.
+        program: The ServiceAccount of one of our programs; of others the first part of the user agent.
         what: Verb and resource.
         at: When it was answered, in seconds since 1970.
     """
 
-    writer: str
+    program: str
     verb: str
     resource: str
     namespace: str
@@ -42,8 +45,13 @@ class Write:
 
     @property
     def taken(self) -> bool:
-        """Whether it has changed something."""
+        """Whether it was not refused."""
         return self.code < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is there to change something."""
+        return self.verb not in _READING
 
 
 class AuditLog:
@@ -54,12 +62,12 @@ class AuditLog:
         self._offset = path.stat().st_size
 
     def skip(self) -> None:
-        """Leave out what was written since the last call."""
+        """Leave out what was asked since the last call."""
         for _ in self.read():
             pass
 
-    def read(self) -> Iterator[Write]:
-        """What was written since the last call."""
+    def read(self) -> Iterator[Request]:
+        """What was asked since the last call."""
         with self._path.open("rb") as file:
             file.seek(self._offset)
             for line in file:
@@ -67,16 +75,16 @@ class AuditLog:
                     break  # it is being written
                 self._offset += len(line)
                 event = json.loads(line)
-                if event["stage"] == "ResponseComplete":
-                    yield _write(event)
+                if event["stage"] == ("ResponseStarted" if event["verb"] == "watch" else "ResponseComplete"):
+                    yield _request(event)
 
 
-def _write(event: dict[str, Any]) -> Write:
-    ref = event["objectRef"]
+def _request(event: dict[str, Any]) -> Request:
+    ref = event.get("objectRef") or {"resource": event["requestURI"].partition("?")[0]}
     sub = f"/{ref['subresource']}" if "subresource" in ref else ""
     user = event["user"]["username"].rpartition(":")[2]
-    return Write(
-        writer=user if user in _PROGRAMS else event["userAgent"].split("/")[0],
+    return Request(
+        program=user if user in _PROGRAMS else event["userAgent"].split("/")[0],
         verb=event["verb"],
         resource=ref["resource"] + sub,
         namespace=ref.get("namespace", ""),
@@ -86,9 +94,9 @@ def _write(event: dict[str, Any]) -> Write:
     )
 
 
-def tally(writes: Iterable[Write]) -> dict[str, dict[str, int]]:
-    """How often each writer did what."""
+def tally(requests: Iterable[Request]) -> dict[str, dict[str, int]]:
+    """How often each program did what."""
     found: dict[str, Counter[str]] = {}
-    for write in writes:
-        found.setdefault(write.writer, Counter())[write.what] += 1
-    return {writer: dict(counts.most_common()) for writer, counts in sorted(found.items())}
+    for request in requests:
+        found.setdefault(request.program, Counter())[request.what] += 1
+    return {program: dict(counts.most_common()) for program, counts in sorted(found.items())}

@@ -35,6 +35,7 @@ BENCH = "bench"
 END_WITH_US = ("setpriv", "--pdeathsig=SIGKILL")
 """Before a command: a benchmark that is killed leaves nothing behind."""
 
+_AUDITED = f"system:serviceaccount:{SYSTEM}:{OPERATOR}"
 _RIGHTS = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 _READY_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
@@ -181,7 +182,10 @@ class Bed:
 @contextlib.asynccontextmanager
 async def bed(**pool: int) -> AsyncIterator[Bed]:
     """A control plane with an operator and a namespace that is ready for jobs; `pool` are fields of its profile's."""
-    with ControlPlane() as control_plane, TemporaryDirectory(prefix="comfyard-bench-") as folder:
+    with (
+        ControlPlane(audited=_AUDITED) as control_plane,
+        TemporaryDirectory(prefix="comfyard-bench-") as folder,
+    ):
         plane = Plane(control_plane, Path(folder))
         kubeconfig = plane.install()
         operator = Operator(plane.kubeconfig(SYSTEM, OPERATOR), Path(folder) / "operator.log")

@@ -5,9 +5,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from comfyard.kube.kinds import GENERATION_JOB
 from hack.bench import traffic
-from hack.bench.audit import OPERATOR, Write, tally
+from hack.bench.audit import OPERATOR, tally
 from hack.bench.bed import Bed, Operator, bed
 from hack.bench.player import BenchError, Player, playing
 from hack.bench.replay import SERVERS
@@ -97,7 +96,7 @@ async def restart(jobs: int = RESTART_JOBS) -> dict[str, Any]:
         here.operator.start()
         quiet = await settled(here.operator)
         rss = here.operator.cost()
-        writes = [write for write in here.audit.read() if write.writer == OPERATOR]
+        requests = [request for request in here.audit.read() if request.program == OPERATOR]
         assigned = await _next_assignment(player)
         await _run_on(here, player)
         extra = sum(player.executions.values()) - len(player.executions)
@@ -107,17 +106,14 @@ async def restart(jobs: int = RESTART_JOBS) -> dict[str, Any]:
             "restart_seconds": round(quiet - began, 1),
             "cpu_seconds": round(rss.cpu, 1),
             "next_assignment_ms": round(assigned * 1000),
-            "writes": tally(writes),
-            "job_writes": sum(_to_jobs(write) for write in writes),
+            "requests": tally(requests)[OPERATOR],
+            "requests_made": len(requests),
+            "writes_to_jobs": traffic.writes_to_jobs(requests),
             "rss_mib": round(rss.rss_mib, 1),
             "peak_rss_mib": round(rss.peak_mib, 1),
             "executed": sum(player.executions.values()),
             "restart_reruns": extra,
         }
-
-
-def _to_jobs(write: Write) -> bool:
-    return write.resource.startswith(GENERATION_JOB.plural)
 
 
 async def _next_assignment(player: Player) -> float:

@@ -1,5 +1,6 @@
 """The quickstart's resources, as benchmarks use them."""
 
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -23,6 +24,7 @@ def example(file: str) -> Obj:
     return found
 
 
+@cache
 def name_in(file: str) -> str:
     """The name of the resource that is in it."""
     return str(example(file)["metadata"]["name"])

@@ -37,8 +37,8 @@ async def replay(jobs: int) -> dict[str, Any]:
         after = {name: cost_of(pid) for name, pid in pids.items()}
         busy, seconds = busy_seconds() - busy, time.time() - began
         spent = {name: after[name].cpu - before[name].cpu for name in pids}
-        writes = [write for write in here.audit.read() if write.namespace in {here.studio.namespace, ""}]
-        waits = traffic.submitted_after(player, traffic.created_at(writes), names)
+        requests = [each for each in here.audit.read() if each.namespace in {here.studio.namespace, ""}]
+        waits = traffic.submitted_after(player, traffic.created_at(requests), names)
         return {
             "jobs": jobs,
             "servers": len(player.ready),
@@ -46,7 +46,7 @@ async def replay(jobs: int) -> dict[str, Any]:
             **traffic.rates(player, names, began),
             **traffic.in_ms("created_to_submitted", waits),
             **traffic.in_ms("finished_to_visible", traffic.visible_after(player, names)),
-            **traffic.per_job(writes, jobs),
+            **traffic.per_job(requests, jobs),
             "cpu_ms_per_job": {name: round(cpu / jobs * 1000, 2) for name, cpu in spent.items()},
             "processors_busy": round(busy / seconds, 2),
             "processors_busy_elsewhere": round((busy - sum(spent.values())) / seconds, 2),

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -36,20 +36,46 @@ SECTIONS: dict[str, Callable[[int | None], Section]] = {
 }
 """What each section measures, by its name; the argument is how many jobs, if somebody has chosen."""
 
-FIGURES: dict[str, tuple[str, str]] = {
-    "jobs_per_second": ("replay", "jobs_per_second"),
-    "system_jobs_per_second": ("system", "jobs_per_second"),
-    "writes_per_job": ("replay", "writes_per_job"),
-    "submit_p50_ms": ("burst", "submit_p50_ms"),
-    "submit_p99_ms": ("burst", "submit_p99_ms"),
-    "gpu_gap_ms": ("gap", "gpu_gap_p50_ms"),
-    "operator_rss_mib_10k": ("restart", "peak_rss_mib"),
-    "restart_seconds": ("restart", "restart_seconds"),
-    "restart_reruns": ("restart", "restart_reruns"),
-    "switches_vs_fifo": ("trace", "switches_vs_fifo"),
-    "growth": ("growth", "growth"),
+
+class Figure(NamedTuple):
+    """A figure of the report.
+
+    Attributes:
+        section: Where it is measured.
+        name: What it is called there.
+        least: What was promised, if that is a lower bound.
+        most: Likewise an upper one.
+    """
+
+    section: str
+    name: str
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def promise(self) -> str:
+        """For people."""
+        bounds = (("≥", self.least), ("≤", self.most))
+        return "".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+
+    def keeps(self, value: float) -> bool:
+        """Whether that is what was promised."""
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+
+FIGURES: dict[str, Figure] = {
+    "jobs_per_second": Figure("replay", "jobs_per_second", least=45),
+    "system_jobs_per_second": Figure("system", "jobs_per_second", least=15),
+    "writes_per_job": Figure("replay", "writes_per_job", most=5),
+    "submit_p50_ms": Figure("burst", "submit_p50_ms", most=150),
+    "submit_p99_ms": Figure("burst", "submit_p99_ms", most=1000),
+    "gpu_gap_ms": Figure("gap", "gpu_gap_p50_ms", most=20),
+    "operator_rss_mib_10k": Figure("restart", "peak_rss_mib", most=200),
+    "restart_seconds": Figure("restart", "restart_seconds", most=30),
+    "restart_reruns": Figure("restart", "restart_reruns", most=0),
+    "switches_vs_fifo": Figure("trace", "switches_vs_fifo", most=0.2),
+    "growth": Figure("growth", "growth"),
 }
-"""Where each figure of the report comes from: section and name."""
 
 
 def main(only: str | None, jobs: int | None) -> None:
@@ -69,7 +95,7 @@ def main(only: str | None, jobs: int | None) -> None:
     report = REPORT if only is None else REPORT.with_name(f"scale-{only}.json")
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(json.dumps({**figures, "details": {**details, "machine": machine()}}, indent=2) + "\n")
-    show("scale", {**figures, **machine()})
+    show_promises(figures)
     say(f"written to {report.relative_to(ROOT)}")
     if failed:
         raise SystemExit(f"sections that have failed: {', '.join(failed)}")
@@ -77,7 +103,7 @@ def main(only: str | None, jobs: int | None) -> None:
 
 def figures_of(details: Mapping[str, Section]) -> dict[str, Any]:
     """The figures of the report; null where a section did not run."""
-    return {name: details.get(section, {}).get(figure) for name, (section, figure) in FIGURES.items()}
+    return {name: details.get(each.section, {}).get(each.name) for name, each in FIGURES.items()}
 
 
 def machine() -> dict[str, Any]:
@@ -94,6 +120,21 @@ def show(title: str, section: Mapping[str, Any]) -> None:
     for name, value in section.items():
         for label, each in _rows(name, value):
             table.add_row(label, "did not run" if each is None else str(each))
+    Console().print(table)
+
+
+def show_promises(figures: Mapping[str, Any]) -> None:
+    """A table of what was promised, and whether it was kept here."""
+    here = machine()
+    where = f"{here['processors']} processors ({here['processor']}), {here['memory_gib']} GiB"
+    table = Table("figure", "measured", "promised", "kept", title=f"promises, on {where}")
+    for name, figure in FIGURES.items():
+        value = figures[name]
+        if value is None:
+            table.add_row(name, "did not run", figure.promise, "")
+        else:
+            kept = ("yes" if figure.keeps(value) else "NO") if figure.promise else ""
+            table.add_row(name, str(value), figure.promise, kept)
     Console().print(table)
 
 

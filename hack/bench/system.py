@@ -48,13 +48,13 @@ async def system(jobs: int) -> dict[str, Any]:
         await warm(here, servers, watcher, SERVERS)
         here.audit.skip()
         pids = {"operator": here.operator.pid, **here.plane.control_plane.pids}
-        before, began = {name: cost_of(pid).cpu for name, pid in pids.items()}, time.time()
+        before, began = {name: cost_of(pid) for name, pid in pids.items()}, time.time()
         names = [f"job-{index}" for index in range(jobs)]
         await traffic.create_jobs(here, names)
         await watcher.until_complete(names, jobs / _SLOWEST_JOBS_PER_SECOND + _START_SECONDS)
-        after = {name: cost_of(pid).cpu for name, pid in pids.items()}
-        writes = [write for write in here.audit.read() if write.namespace in {here.studio.namespace, ""}]
-        created, done = traffic.created_at(writes), watcher.seen["Complete"]
+        after = {name: cost_of(pid) for name, pid in pids.items()}
+        requests = [each for each in here.audit.read() if each.namespace in {here.studio.namespace, ""}]
+        created, done = traffic.created_at(requests), watcher.seen["Complete"]
         runs = {each.prompt_id: each for each in servers.executions()}
         ours = {name: runs[prompt_id(watcher.uids[name], 0, 0)] for name in names}
         return {
@@ -63,8 +63,9 @@ async def system(jobs: int) -> dict[str, Any]:
             "jobs_per_second": round(jobs / (max(done[name] for name in names) - began), 1),
             **traffic.in_ms("created_to_rendering", [ours[name].began - created[name] for name in names]),
             **traffic.in_ms("finished_to_visible", [done[name] - ours[name].ended for name in names]),
-            **traffic.per_job(writes, jobs),
-            "cpu_ms_per_job": {name: round((after[name] - before[name]) / jobs * 1000, 2) for name in pids},
+            **traffic.per_job(requests, jobs),
+            "cpu_ms_per_job": {name: round((after[name].cpu - before[name].cpu) / jobs * 1000, 2) for name in pids},
+            "operator_rss_mib": round(after["operator"].rss_mib, 1),
             "executions_per_job": sum(1 for _ in servers.executions()) / (jobs + SERVERS * _WARM_JOBS_PER_SERVER),
         }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from comfyard.kube.kinds import GENERATION_JOB
-from hack.bench.audit import Write, tally
+from hack.bench.audit import Request, tally
 from hack.bench.bed import Bed
 from hack.bench.measured import percentile
 from hack.bench.player import BenchError, Player
@@ -66,9 +66,9 @@ def rates(player: Player, names: Sequence[str], began: float) -> dict[str, float
     }
 
 
-def created_at(writes: Iterable[Write]) -> dict[str, float]:
+def created_at(requests: Iterable[Request]) -> dict[str, float]:
     """When the API server said that a job was created, by name."""
-    return {w.name: w.at for w in writes if w.verb == "create" and w.resource == GENERATION_JOB.plural and w.taken}
+    return {r.name: r.at for r in requests if r.verb == "create" and r.resource == GENERATION_JOB.plural and r.taken}
 
 
 def submitted_after(player: Player, created: Mapping[str, float], names: Sequence[str]) -> list[float]:
@@ -86,8 +86,12 @@ def in_ms(name: str, seconds: Sequence[float]) -> dict[str, float]:
     return {f"{name}_p{p}_ms": round(percentile(list(seconds), p) * 1000, 1) for p in (50, 99)}
 
 
-def per_job(writes: Sequence[Write], jobs: int) -> dict[str, Any]:
-    """Writes for each job: to jobs, besides their creation, and of all kinds by writer and verb."""
-    to_jobs = [w for w in writes if w.resource.startswith(GENERATION_JOB.plural) and w.verb != "create"]
-    counts = {writer: {what: round(n / jobs, 4) for what, n in by.items()} for writer, by in tally(writes).items()}
-    return {"writes_per_job": round(len(to_jobs) / jobs, 3), "writes": counts}
+def writes_to_jobs(requests: Iterable[Request]) -> int:
+    """How many change jobs or their status, besides creating them."""
+    return sum(r.writes and r.verb != "create" and r.resource.startswith(GENERATION_JOB.plural) for r in requests)
+
+
+def per_job(requests: Sequence[Request], jobs: int) -> dict[str, Any]:
+    """For each job: writes to jobs, and requests of all kinds by program and verb."""
+    counts = {who: {what: round(n / jobs, 4) for what, n in by.items()} for who, by in tally(requests).items()}
+    return {"writes_per_job": round(writes_to_jobs(requests) / jobs, 3), "requests_per_job": counts}

@@ -19,16 +19,17 @@ from hack.cluster.certificates import Authority
 from hack.cluster.process import Component, Process, start, wait_until
 from hack.cluster.settings import CLUSTER_DOMAIN, SERVICE_CIDR, ClusterError, Layout, Settings, write_if_changed
 
-# Tests count what a job writes by verb, user and user agent; reading is not counted.
-_AUDIT_POLICY = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived"],
-    "rules": [
-        {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
-        {"level": "None"},
-    ],
-}
+
+def _audit_policy(reader: str) -> dict[str, object]:
+    """Tests count what a job writes by verb, user and user agent; what is read is counted of one user at most."""
+    everything_of = [{"level": "Metadata", "users": [reader]}] if reader else []
+    writes = {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]}
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [*everything_of, writes, {"level": "None"}],
+    }
 
 
 def etcd(kube: Path, layout: Layout) -> Component:
@@ -53,7 +54,9 @@ def etcd(kube: Path, layout: Layout) -> Component:
     return Component("etcd", arguments, layout.log / "etcd.log")
 
 
-def kube_apiserver(kube: Path, layout: Layout, address: str, port: int, extra: Sequence[str] = ()) -> Component:
+def kube_apiserver(
+    kube: Path, layout: Layout, address: str, port: int, extra: Sequence[str] = (), *, audited: str = ""
+) -> Component:
     """Describe the API server, and write its audit policy.
 
     Args:
@@ -62,12 +65,13 @@ def kube_apiserver(kube: Path, layout: Layout, address: str, port: int, extra: S
         address: Where it listens.
         port: Likewise.
         extra: Flags that only a cluster with a node needs.
+        audited: The user whose reading is in the audit log, too.
 
     Returns:
         The component.
     """
     policy = layout.etc / "audit-policy.yaml"
-    write_if_changed(policy, yaml.safe_dump(_AUDIT_POLICY, sort_keys=False))
+    write_if_changed(policy, yaml.safe_dump(_audit_policy(audited), sort_keys=False))
     pki = layout.pki
     arguments: list[str | Path] = [
         *(kube, "kube-apiserver", f"--etcd-servers=unix://{_etcd_socket(layout)}"),
@@ -104,11 +108,15 @@ class ControlPlane:
     what is deleted, makes default service accounts or runs Jobs. Several may run at the same time, beside a cluster.
     They end with the thread that started them, so that a killed test run leaves none.
 
+    Args:
+        audited: The user whose reading is in the audit log, too.
+
     Example:
         ``with ControlPlane() as control_plane: client(control_plane.kubeconfig)``
     """
 
-    def __init__(self) -> None:
+    def __init__(self, audited: str = "") -> None:
+        self._audited = audited
         self._layout = Layout(Path(tempfile.gettempdir()))
         self._processes: list[Process] = []
         self.server = ""
@@ -152,7 +160,10 @@ class ControlPlane:
         authority.issue("admin", "admin", "system:masters")
         authority.kubeconfig(self.kubeconfig, "admin", self.server)
         alone = ["--endpoint-reconciler-type=none", "--advertise-address=127.0.0.1"]
-        components = [etcd(kube, self._layout), kube_apiserver(kube, self._layout, "127.0.0.1", port, alone)]
+        components = [
+            etcd(kube, self._layout),
+            kube_apiserver(kube, self._layout, "127.0.0.1", port, alone, audited=self._audited),
+        ]
         for component in components:
             self._processes.append(start(component, prefix=("setpriv", "--pdeathsig=SIGKILL")))
         ready = wait_until(lambda: self._ended() or is_ready(authority, self.server), 60, every=0.05)

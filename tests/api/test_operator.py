@@ -100,6 +100,22 @@ def test_an_operator_that_was_killed_goes_on_where_it_was(studio: Studio) -> Non
     assert len(studio.servers()) == 2
 
 
+def test_an_operator_that_starts_applies_only_what_is_not_as_it_left_it(studio: Studio) -> None:
+    studio.prepare()
+    studio.order("a")
+    studio.start_server()
+    studio.wait_assigned("a")
+    studio.complete("a")
+    before = studio.writes("roles", "comfyard-agent")
+    studio.operator.stop()
+    studio.kubectl("delete", "rolebinding", "comfyard-agent")
+    studio.operator.start()
+    studio.order("b")
+    studio.wait_assigned("b")
+    assert studio.get("rolebinding", "comfyard-agent")["subjects"][0]["name"] == "comfyard-agent"
+    assert studio.writes("roles", "comfyard-agent") == before != []
+
+
 def test_the_same_error_twice_ends_the_job(studio: Studio) -> None:
     studio.prepare()
     studio.order("a")

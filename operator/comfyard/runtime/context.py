@@ -18,6 +18,7 @@ from comfyard.controller.start_ups import StartUps
 from comfyard.controller.status import merge_patch
 from comfyard.controller.trouble import Trouble
 from comfyard.controller.warm_up import WarmUp
+from comfyard.kube.applied import is_applied
 from comfyard.kube.errors import ApiError, ConflictError, ForbiddenError, InvalidError, NotFoundError
 from comfyard.kube.events import EventType, build_event
 from comfyard.kube.kinds import (
@@ -234,13 +235,23 @@ class Context:
             log.warning("event %s of %s %s is lost: %s", reason, kind.kind, name_of(about), error)
 
     async def ensure_access(self, namespace: str) -> None:
-        """Apply what our programs need in a namespace, when it has changed since we applied it last."""
+        """Apply what our programs need in a namespace, when that has changed since we looked last.
+
+        Reading first costs little: an operator that starts in a hundred namespaces finds everything as it left it.
+        """
         named = self._named(namespace)
         if self._access.get(namespace) == named:
             return
         for kind, obj in build_access(namespace, named, self.settings.ip_families(), self.settings.image):
-            await self.client.apply(kind, obj)
+            if not await self._is_applied(kind, obj):
+                await self.client.apply(kind, obj)
         self._access[namespace] = named
+
+    async def _is_applied(self, kind: Kind, obj: Obj) -> bool:
+        try:
+            return is_applied(obj, await self.client.get(kind, name_of(obj), namespace_of(obj)))
+        except NotFoundError:
+            return False
 
     def _named(self, namespace: str) -> Named:
         starting = (secrets for (where, _), secrets in self.starting.items() if where == namespace)
@@ -253,7 +264,7 @@ class Context:
         )
 
     def forget_access(self) -> None:
-        """Apply again on the next occasion: somebody may have changed or deleted it."""
+        """Look again on the next occasion: somebody may have changed or deleted it."""
         self._access.clear()
 
     async def ensure_results_claim(self, namespace: str, name: str) -> None:
