@@ -22,14 +22,14 @@ _BUSY = 1.0
 """While more jobs than that get a server each second, words are soon old, and assignments need the machine."""
 
 _SOON_SECONDS = 5.0
-"""Who will have a server within so long is not told that it has none: the two writes might collide, too. The flow of
-jobs is the mean of about as long."""
+"""Who will have a server within so long is not told that it has none: the two writes might collide, too. That can be
+foreseen only while jobs flow. Their flow is the mean of about as long."""
 
 _BURST = 50
 """Told at once after a quiet time."""
 
-_PATIENCE_SECONDS = 2.0
-"""A job that gets a server within so long is not told that it waits for one."""
+_PATIENCE_SECONDS = 1.0
+"""A job that gets a server within so long is not told that it waits for one. A person who looks has no more patience."""
 
 _NEAREST = 100
 """Places that are looked at each time, see `waiting_words`."""
@@ -85,10 +85,18 @@ class Waits:
         """How many jobs a second have got a server lately."""
         return self._flow * math.exp((self._flowed_at - self._clock()) / _SOON_SECONDS)
 
+    def soon(self) -> int:
+        """How many of each line will have a server soon."""
+        return round(self.flow() * _SOON_SECONDS) if self.is_busy() else 0
+
+    def is_busy(self) -> bool:
+        """Whether jobs flow."""
+        return self.flow() > _BUSY
+
     def allowance(self) -> int:
         """How many jobs may be told now."""
         moment = self._clock()
-        rate = _PER_SECOND_BUSY if self.flow() > _BUSY else _PER_SECOND
+        rate = _PER_SECOND_BUSY if self.is_busy() else _PER_SECOND
         self._tokens = min(_BURST, self._tokens + (moment - self._counted_at) * rate)
         self._counted_at = moment
         return int(self._tokens)
@@ -103,7 +111,7 @@ class Waits:
         Each is forgotten when the next is asked for.
         """
         moment = self._clock()
-        soon = round(self.flow() * _SOON_SECONDS)
+        soon = self.soon()
         changed = list(islice(self._changed, _LOOKED_AT))
         queued = [key for key, due in islice(self._queued.items(), _LOOKED_AT) if due <= moment]
         rest = (key for pair in zip_longest(changed, queued) for key in pair if key)
