@@ -5,15 +5,15 @@ Prints a table and writes build/bench/jobs.json. Machines are noisy: compare cou
 
 import asyncio
 import json
-import statistics
 import time
-import uuid
-from collections import Counter
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
+from comfyard.workflow.prompts import prompt_id
+from hack.bench import traffic
+from hack.bench.audit import AuditLog, Request, tally
 from hack.bench.installed import RECORD, ROOT, Studio, studio
 
 REPORT = ROOT / "build" / "bench" / "jobs.json"
@@ -30,7 +30,9 @@ def main() -> None:
 async def measure() -> None:
     """The same."""
     async with studio({"maxServers": 1, "idleSeconds": 600}) as here:
-        report(here, await order_one_by_one(here))
+        audit = AuditLog(here.cluster.environment.audit_log)
+        created = await order_one_by_one(here)
+        report(here, created, [each for each in audit.read() if each.namespace == here.namespace])
 
 
 async def order_one_by_one(here: Studio) -> dict[str, float]:
@@ -45,19 +47,16 @@ async def order_one_by_one(here: Studio) -> dict[str, float]:
     return created
 
 
-def report(here: Studio, created: dict[str, float]) -> None:
+def report(here: Studio, created: dict[str, float], requests: Sequence[Request]) -> None:
     """From the stand-in's record when a prompt began, from the API server's audit log who wrote."""
     (server,) = here.servers()
     record = here.cluster.kubectl("-n", here.namespace, "exec", server, "-c", "comfyui", "--", "cat", RECORD)
     began = {x["prompt_id"]: x["started"] for x in map(json.loads, record.splitlines()) if x["event"] == "start"}
-    waits = sorted(began[_first_prompt(uid)] - at for uid, at in created.items())
-    writes = Counter(_writer(line) for line in _audit(here) if line["verb"] != "create")
-    per_job = sum(writes.values()) / (JOBS + 1)
+    waits = [began[prompt_id(uid, 0, 0)] - at for uid, at in created.items()]
     figures = {
         "jobs": len(waits),
-        "created_to_running_p50_ms": round(statistics.median(waits) * 1000),
-        "created_to_running_p99_ms": round(waits[int(len(waits) * 0.99)] * 1000),
-        "writes_per_job": round(per_job, 2),
+        **traffic.in_ms("created_to_running", waits),
+        "writes_per_job": round(traffic.writes_to_jobs(requests) / (JOBS + 1), 2),
         "executions_per_job": len(began) / (JOBS + 1),
     }
     REPORT.parent.mkdir(parents=True, exist_ok=True)
@@ -65,22 +64,7 @@ def report(here: Studio, created: dict[str, float]) -> None:
     table = Table("figure", "value", title=f"{JOBS} jobs, one after the other, one warm server")
     for name, value in figures.items():
         table.add_row(name, str(value))
-    for writer, count in sorted(writes.items()):
-        table.add_row(f"writes by {writer}", f"{count / (JOBS + 1):.2f} a job")
+    for program, counts in tally(requests).items():
+        for what, count in counts.items():
+            table.add_row(f"{program}: {what}", f"{count / (JOBS + 1):.2f} a job")
     Console().print(table)
-
-
-def _first_prompt(uid: str) -> str:
-    return str(uuid.uuid5(uuid.UUID(uid), "0/0"))
-
-
-def _writer(line: dict[str, Any]) -> str:
-    return f"{line['userAgent'].split('/')[0]} {line['user']['username'].rsplit(':', 1)[-1]}, {line['verb']}"
-
-
-def _audit(here: Studio) -> list[dict[str, Any]]:
-    return [
-        line
-        for line in map(json.loads, here.cluster.audit_log().splitlines())
-        if line["objectRef"].get("namespace") == here.namespace and line["objectRef"]["resource"] == "generationjobs"
-    ]

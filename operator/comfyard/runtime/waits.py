@@ -29,7 +29,7 @@ _BURST = 50
 """Told at once after a quiet time."""
 
 _PATIENCE_SECONDS = 1.0
-"""A job that gets a server within so long is not told that it waits for one. A person who looks has no more patience."""
+"""A job that gets a server within so long is not told that it waits for one. Who looks at it has no more patience."""
 
 _NEAREST = 100
 """Places that are looked at each time, see `waiting_words`."""
