@@ -1,9 +1,12 @@
 """Fixtures that every test folder may use: a real API server, clients of it, a namespace of one's own."""
 
+import contextlib
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -11,17 +14,26 @@ from comfyard.kube.client import LightkubeClient
 from comfyard.kube.kinds import Kind
 from hack.cluster.control_plane import ControlPlane
 
+T = TypeVar("T")
+
 ROOT = Path(__file__).parents[1]
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 
 
-@pytest.fixture(scope="session")
-def control_plane() -> Iterator[ControlPlane]:
-    """etcd and an API server of this test run, with our kinds."""
+@contextlib.contextmanager
+def started() -> Iterator[ControlPlane]:
+    """etcd and an API server, with our kinds."""
     with ControlPlane() as plane:
         kubectl = Kubectl(plane.kubeconfig)
         kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """An API server of this test run."""
+    with started() as plane:
         yield plane
 
 
@@ -65,3 +77,15 @@ class Kubectl:
         text = done.stdout + done.stderr
         assert ok is None or (done.returncode == 0) == ok, text
         return text
+
+    def until(self, check: Callable[[], T], *what: str, seconds: int) -> T:
+        """Wait until that is true, and return it; it is asked again with each change of what kubectl watches."""
+        command = ["timeout", str(seconds), "kubectl", f"--kubeconfig={self._kubeconfig}", "get", *what]
+        with subprocess.Popen([*command, "--watch", "-o", "name"], stdout=subprocess.PIPE) as watch:
+            try:
+                for _ in chain([b"as it is now"], watch.stdout or ()):
+                    if found := check():
+                        return found
+            finally:
+                watch.terminate()
+        raise AssertionError(f"{check()} of {' '.join(what)} after {seconds} s")

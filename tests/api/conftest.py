@@ -6,8 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -19,11 +18,18 @@ import yaml
 from comfyard.api.conditions import timestamp
 from hack.cluster.control_plane import ControlPlane
 from tests.builders import SHA, template_spec
-from tests.conftest import ROOT, Kubectl
+from tests.conftest import ROOT, Kubectl, T, started
 from tests.unit.agent.harness import kubeconfig_for
 
 SECONDS = 60
 WAIT = f"--timeout={SECONDS}s"
+
+
+@pytest.fixture(scope="module")
+def control_plane() -> Iterator[ControlPlane]:
+    """An API server of one file: an operator looks at everything there is, and it is started often."""
+    with started() as plane:
+        yield plane
 
 
 class OperatorProcess:
@@ -143,6 +149,10 @@ class Studio:
     def wait_ready(self, what: str) -> None:
         self.kubectl("wait", "--for=condition=Ready", WAIT, what)
 
+    def until(self, check: Callable[[], T], *what: str) -> T:
+        """Wait until that is true, which may become so when what is named changes; returns it."""
+        return self._kubectl.until(check, "-n", self.namespace, *what, seconds=SECONDS)
+
     def wait(self, what: str, path: str, value: str) -> None:
         self.kubectl("wait", f"--for=jsonpath={{{path}}}={value}", WAIT, what)
 
@@ -163,10 +173,7 @@ class Studio:
 
     def wait_servers(self, count: int) -> list[str]:
         """Wait until there are at least so many pods. They are made after the job has been told."""
-        deadline = time.monotonic() + SECONDS
-        while len(found := self.servers()) < count:
-            assert time.monotonic() < deadline, f"{len(found)} servers instead of {count}"
-        return found
+        return self.until(lambda: found if len(found := self.servers()) >= count else [], "pods")
 
     def server_is_ready(self, pod: str) -> None:
         """What kubelet says once the agent's probe passes."""
@@ -175,9 +182,7 @@ class Studio:
 
     def wait_message(self, name: str, part: str) -> None:
         """Wait until a job's message tells something."""
-        deadline = time.monotonic() + SECONDS
-        while part not in (said := self.status(name).get("message", "")):
-            assert time.monotonic() < deadline, said
+        self.until(lambda: part in self.status(name).get("message", ""), "cgj", name)
 
     def start_server(self) -> str:
         """Wait for a pod, and let it be ready."""

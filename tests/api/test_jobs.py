@@ -1,14 +1,13 @@
 """Where results go, where inputs come from, and how long a job may take: the operator, seen through the API server."""
 
 import json
-import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from comfyard.api.conditions import timestamp
-from tests.api.conftest import SECONDS, WAIT, Studio
+from tests.api.conftest import WAIT, Studio
 from tests.unit.controller.test_job_acceptance import with_photo
 
 pytestmark = pytest.mark.api
@@ -170,9 +169,7 @@ def test_a_kill_for_memory_is_told_and_counted(studio: Studio) -> None:
     record = {"id": studio.status("a")["assignment"]["id"], "server": name, "start": now, "end": now}
     lost = {**record, "outcome": "Failed", "class": "ServerLost", "message": "ComfyUI went away"}
     studio.patch_status("cgj", "a", {"attempts": [lost], "assignment": None})
-    deadline = time.monotonic() + SECONDS
-    while "assignment" not in studio.status("a"):  # at once, as nobody knows yet why
-        assert time.monotonic() < deadline
+    studio.wait_assigned("a")  # at once, as nobody knows yet why
     ended = {"reason": "OOMKilled", "exitCode": 137, "finishedAt": now, "startedAt": now}
     container = {"name": "comfyui", "image": "c", "imageID": "", "ready": True, "restartCount": 1, "state": {}}
     studio.patch_status(

@@ -109,8 +109,8 @@ async def test_a_container_that_was_restarted_goes_on_at_once(lease: Lease) -> N
 
 async def test_who_renews_keeps_it_and_others_wait(lease: Lease) -> None:
     election, other = lease.election("a"), lease.election("b")
-    waits = asyncio.create_task(other.lead())
     async with held(election) as lost:
+        waits = asyncio.create_task(other.lead())
         began = seconds_since_boot()
         while seconds_since_boot() < began + QUICK.duration + 0.5:  # longer than a Lease that nobody renews
             await lease.until_renewed()

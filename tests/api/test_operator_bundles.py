@@ -55,12 +55,12 @@ def wait_reason(studio: Studio, reason: str, name: str = "sd15") -> str:
 
 def wait_sync(studio: Studio, other_than: str = "") -> dict[str, Any]:
     """Wait for the Job of the one claim, another than one that was seen before."""
-    deadline = time.monotonic() + SECONDS
-    while True:
-        found: list[dict[str, Any]] = json.loads(studio.kubectl("get", "jobs", "-o", "json"))["items"]
-        if found and found[0]["metadata"]["uid"] != other_than:
-            return found[0]
-        assert time.monotonic() < deadline, "no sync"
+
+    def found() -> list[dict[str, Any]]:
+        jobs = json.loads(studio.kubectl("get", "jobs", "-o", "json"))["items"]
+        return [job for job in jobs if job["metadata"]["uid"] != other_than]
+
+    return studio.until(found, "jobs")[0]
 
 
 def bind(studio: Studio, name: str = CLAIM) -> None:
@@ -71,13 +71,12 @@ def bind(studio: Studio, name: str = CLAIM) -> None:
 
 def wait_events(studio: Studio, *reasons: str) -> list[str]:
     """Wait until describe tells of all these, and return what it tells of events."""
-    deadline = time.monotonic() + SECONDS
-    while True:
-        _, _, told = studio.kubectl("describe", "cmb", "sd15").partition("Events:")
-        lines = [line.strip() for line in told.splitlines()]
-        if all(any(reason in line for line in lines) for reason in reasons):
-            return lines
-        assert time.monotonic() < deadline, told
+
+    def told() -> list[str]:
+        lines = studio.kubectl("describe", "cmb", "sd15").partition("Events:")[2].splitlines()
+        return lines if all(any(reason in line for line in lines) for reason in reasons) else []
+
+    return [line.strip() for line in studio.until(told, "events")]
 
 
 def test_a_bundle_gets_a_claim_a_sync_and_an_inventory(studio: Studio) -> None:

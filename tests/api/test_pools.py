@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from comfyard.api.attempts import parse_time
 from comfyard.api.conditions import timestamp
 from comfyard.controller.volumes import claim_key
-from tests.api.conftest import SECONDS, Studio
+from tests.api.conftest import Studio
 
 pytestmark = pytest.mark.api
 
@@ -27,9 +26,7 @@ def name_of(pod: str) -> str:
 
 def until(studio: Studio, holds: Callable[[list[str]], bool]) -> list[str]:
     """Wait until something holds of the servers."""
-    deadline = time.monotonic() + SECONDS
-    while not holds(found := studio.servers()):
-        assert time.monotonic() < deadline, found
+    [found] = studio.until(lambda: [found] if holds(found := studio.servers()) else [], "pods")
     return found
 
 

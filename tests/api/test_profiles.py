@@ -1,14 +1,13 @@
 """What is told of profiles whose servers do not start, and whose jobs they admit. The tests play kubelet by status."""
 
 import json
-import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from comfyard.api.conditions import timestamp
-from tests.api.conftest import SECONDS, Studio
+from tests.api.conftest import Studio
 from tests.conftest import Kubectl
 
 pytestmark = pytest.mark.api
@@ -120,12 +119,10 @@ def test_volumes_that_do_not_mount_are_told_though_only_events_tell(studio: Stud
         "lastTimestamp": timestamp(datetime.now(UTC)),
     }
     studio.kubectl("create", "-f", "-", stdin=json.dumps(event))
-    deadline = time.monotonic() + SECONDS + 10
-    while (
-        "MountVolume.SetUp failed"
-        not in (said := studio.get("chp", studio.profile)["status"]["conditions"][0])["message"]
-    ):
-        assert time.monotonic() < deadline, said
+    told = "MountVolume.SetUp failed"
+    studio.until(
+        lambda: told in studio.get("chp", studio.profile)["status"]["conditions"][0]["message"], "chp", studio.profile
+    )
     studio.wait_ready(f"chp/{studio.profile}")  # it may still come
 
 
@@ -164,9 +161,7 @@ def test_a_changed_image_is_tried_at_once(studio: Studio) -> None:
     kubelet_says(studio, pod, waiting("ErrImagePull", "not found"))
     wait_ready_is(studio, "ImagePullBackOff")
     studio.kubectl("patch", "chp", studio.profile, "--type=merge", "-p", '{"spec":{"server":{"image":"comfyui:2"}}}')
-    deadline = time.monotonic() + SECONDS
-    while not (others := [each for each in studio.servers() if each != pod]):
-        assert time.monotonic() < deadline, "no other server"
+    others = studio.until(lambda: [each for each in studio.servers() if each != pod], "pods")
     made = studio.get("pod", others[0].removeprefix("pod/"))
     assert made["spec"]["containers"][0]["image"] == "comfyui:2"
 

@@ -2,8 +2,7 @@
 
 import base64
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -12,7 +11,7 @@ import yaml
 
 from comfyard.controller.revisions import KEPT
 from comfyard.workflow.reported_nodes import KEY, pack
-from tests.api.conftest import SECONDS, WAIT, Studio
+from tests.api.conftest import WAIT, Studio
 from tests.builders import graph, template_spec
 from tests.unit.comfysim.harness import running
 
@@ -44,13 +43,6 @@ def reports(studio: Studio) -> list[dict[str, Any]]:
     label = "app.kubernetes.io/component=nodes"
     found: list[dict[str, Any]] = json.loads(studio.kubectl("get", "configmaps", "-l", label, "-o", "json"))["items"]
     return found
-
-
-def eventually(check: Callable[[], bool]) -> None:
-    """Wait for something that kubectl cannot wait for."""
-    deadline = time.monotonic() + SECONDS
-    while not check():
-        assert time.monotonic() < deadline
 
 
 @pytest.fixture(scope="module")
@@ -133,14 +125,14 @@ def test_old_contents_go_but_those_that_jobs_wait_for(studio: Studio) -> None:
     for number in range(KEPT + 3):
         studio.kubectl("patch", TEMPLATE, "--type=merge", "-p", json.dumps({"spec": {"title": f"{number}"}}))
         studio.wait(TEMPLATE, ".status.observedGeneration", str(number + 2))
-    eventually(lambda: len(revisions(studio)) == KEPT + 2)
+    studio.until(lambda: len(revisions(studio)) == KEPT + 2, "controllerrevisions")
     names = {revision["metadata"]["name"] for revision in revisions(studio)}
     current = studio.get("cwt", "text-to-image")["status"]["revision"]
     assert {needed, current} < names
     studio.kubectl("delete", TEMPLATE)
-    eventually(lambda: [revision["metadata"]["name"] for revision in revisions(studio)] == [needed])
+    studio.until(lambda: [each["metadata"]["name"] for each in revisions(studio)] == [needed], "controllerrevisions")
     studio.kubectl("delete", "cgj/a")
-    eventually(lambda: revisions(studio) == [])
+    studio.until(lambda: revisions(studio) == [], "controllerrevisions")
 
 
 def test_a_server_may_write_its_report_and_no_other(server: Studio) -> None:
@@ -187,7 +179,7 @@ def test_a_report_tells_the_digest_of_its_image(server: Studio, object_info: dic
     status = {"name": "comfyui", "image": "comfyui:1", "imageID": digest, "ready": True, "restartCount": 0}
     server.patch_status("pod", pod.removeprefix("pod/"), {"containerStatuses": [status]})
     tell(server, object_info)
-    eventually(lambda: reports(server)[0]["data"].get("imageDigest") == digest)
+    server.until(lambda: reports(server)[0]["data"].get("imageDigest") == digest, "configmaps")
     assert KEY in reports(server)[0]["binaryData"]
 
 
@@ -196,4 +188,4 @@ def test_a_report_goes_when_no_profile_has_its_image_any_more(server: Studio) ->
     assert [report["data"]["image"] for report in reports(server)] == ["comfyui:1"]
     patch = json.dumps({"spec": {"server": {"image": "comfyui:2"}}})
     server.kubectl("patch", "chp", server.profile, "--type=merge", "-p", patch)
-    eventually(lambda: [report["data"]["image"] for report in reports(server)] == ["comfyui:2"])
+    server.until(lambda: [report["data"]["image"] for report in reports(server)] == ["comfyui:2"], "configmaps")
