@@ -82,9 +82,10 @@ class AuditLog:
 def _request(event: dict[str, Any]) -> Request:
     ref = event.get("objectRef") or {"resource": event["requestURI"].partition("?")[0]}
     sub = f"/{ref['subresource']}" if "subresource" in ref else ""
-    user = event["user"]["username"].rpartition(":")[2]
+    kind, _, account = event["user"]["username"].rpartition(":")
+    ours = kind.startswith("system:serviceaccount:") and account in _PROGRAMS
     return Request(
-        program=user if user in _PROGRAMS else event["userAgent"].split("/")[0],
+        program=account if ours else event["userAgent"].split("/")[0],
         verb=event["verb"],
         resource=ref["resource"] + sub,
         namespace=ref.get("namespace", ""),

@@ -67,7 +67,7 @@ class Studio:
     def remove(self) -> None:
         """Everything goes, in the background."""
         for kind in ("hardwareprofile", "namespace"):
-            self.cluster.kubectl("delete", kind, self.namespace, "--wait=false")
+            self.cluster.kubectl("delete", kind, self.namespace, "--wait=false", "--ignore-not-found")
 
     async def order(self, name: str, steps: int = 1) -> Obj:
         """Create a job; no two have the same seed."""
