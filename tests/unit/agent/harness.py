@@ -322,6 +322,10 @@ class Studio:
                     return job
                 await self.informer.changed()
 
+    async def now(self, name: str = "lighthouse") -> GenerationJob:
+        """The job as it is, whatever was heard of it so far: nothing is while a test waits for a process."""
+        return GenerationJob.model_validate(await self.kube.get(GENERATION_JOB, name, self.namespace))
+
     async def end_of_attempt(self, name: str = "lighthouse", number: int = 1) -> GenerationJob:
         return await self.until(lambda job: len(job.status.attempts) == number, name)
 

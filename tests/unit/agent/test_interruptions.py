@@ -76,7 +76,7 @@ async def test_a_taken_assignment_stops_comfyui_and_the_reports(studio: Studio) 
     await studio.until_rendering(studio.prompt_id(uid))
     await studio.assign(server="another")
     await studio.until_idle()
-    job = await studio.until(lambda _: True)
+    job = await studio.now()
     assert (job.status.attempts, job.status.assignment and job.status.assignment.server) == ([], "another")
 
 
@@ -98,7 +98,7 @@ async def test_a_job_at_its_deadline_is_stopped_and_its_files_go(studio: Studio)
     assert await interrupted(studio) == [studio.prompt_id(uid)]
     await studio.order("next")
     assert (await studio.end_of_attempt("next")).status.state == "Complete"
-    job = await studio.until(lambda _: True)
+    job = await studio.now()
     assert (job.status.state, job.status.attempts, job.status.outputs) == ("Failed", [], [])
     assert studio.prompt_id(uid, 1) not in await studio.executions()
 
@@ -166,7 +166,7 @@ async def test_a_job_that_has_not_begun_is_handed_back_at_once(studio: Studio) -
         None,
         "the server is shutting down",
     )
-    assert (await studio.until(lambda _: True, "first")).status.attempts == []
+    assert (await studio.now("first")).status.attempts == []
     assert studio.agent.wait() == 0
     assert (await studio.end_of_attempt("first")).status.state == "Complete"
     assert await studio.executions() == [studio.prompt_id(first)]

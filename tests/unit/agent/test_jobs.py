@@ -125,7 +125,7 @@ async def test_files_are_stored_while_the_next_job_is_rendered(studio: Studio) -
     first = await studio.order("first")
     second = await studio.order("second", prompt="[sim: step=0.3]", steps=10)
     await studio.until_rendering(studio.prompt_id(second))
-    assert (await studio.until(lambda _: True, "first")).status.attempts == []
+    assert (await studio.now("first")).status.attempts == []
     studio.agent.mend_results()
     assert (await studio.end_of_attempt("first")).status.state == "Complete"
     assert studio.prompt_id(second) in [item[1] for item in (await studio.comfy("GET", "/queue"))["queue_running"]]

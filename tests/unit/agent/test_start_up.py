@@ -144,7 +144,7 @@ async def test_without_its_custom_nodes_a_server_does_not_work(studio: Studio, a
         "use a server image that has what they need, or take them out of the bundle"
     )
     assert traceback[-2:] == ["    import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"]
-    job = await studio.until(lambda _: True)
+    job = await studio.now()
     assert (job.status.state, job.status.attempts) == ("Assigned", [])
     assert await studio.executions() == []
 
