@@ -85,18 +85,10 @@ class Waits:
         """How many jobs a second have got a server lately."""
         return self._flow * math.exp((self._flowed_at - self._clock()) / _SOON_SECONDS)
 
-    def soon(self) -> int:
-        """How many of each line will have a server soon."""
-        return round(self.flow() * _SOON_SECONDS) if self.is_busy() else 0
-
-    def is_busy(self) -> bool:
-        """Whether jobs flow."""
-        return self.flow() > _BUSY
-
     def allowance(self) -> int:
         """How many jobs may be told now."""
         moment = self._clock()
-        rate = _PER_SECOND_BUSY if self.is_busy() else _PER_SECOND
+        rate = _PER_SECOND_BUSY if self.flow() > _BUSY else _PER_SECOND
         self._tokens = min(_BURST, self._tokens + (moment - self._counted_at) * rate)
         self._counted_at = moment
         return int(self._tokens)
@@ -111,7 +103,8 @@ class Waits:
         Each is forgotten when the next is asked for.
         """
         moment = self._clock()
-        soon = self.soon()
+        flow = self.flow()
+        soon = round(flow * _SOON_SECONDS) if flow > _BUSY else 0
         changed = list(islice(self._changed, _LOOKED_AT))
         queued = [key for key, due in islice(self._queued.items(), _LOOKED_AT) if due <= moment]
         rest = (key for pair in zip_longest(changed, queued) for key in pair if key)
