@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -59,6 +59,16 @@ def kubectl(control_plane: ControlPlane) -> "Kubectl":
     return Kubectl(control_plane.kubeconfig)
 
 
+@contextlib.contextmanager
+def watching(command: Sequence[str], seconds: int) -> Iterator[Iterable[str]]:
+    """What `kubectl get` prints while it watches, for so long at most."""
+    with subprocess.Popen(["timeout", str(seconds), *command, "--watch"], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout or ()
+        finally:
+            process.terminate()
+
+
 class Kubectl:
     """Runs kubectl and returns what it says, on either stream; `ok` is how it must end, if that is known."""
 
@@ -80,12 +90,9 @@ class Kubectl:
 
     def until(self, check: Callable[[], T], *what: str, seconds: int) -> T:
         """Wait until that is true, and return it; it is asked again with each change of what kubectl watches."""
-        command = ["timeout", str(seconds), "kubectl", f"--kubeconfig={self._kubeconfig}", "get", *what]
-        with subprocess.Popen([*command, "--watch", "-o", "name"], stdout=subprocess.PIPE) as watch:
-            try:
-                for _ in chain([b"as it is now"], watch.stdout or ()):
-                    if found := check():
-                        return found
-            finally:
-                watch.terminate()
+        command = ["kubectl", f"--kubeconfig={self._kubeconfig}", "get", *what, "-o", "name"]
+        with watching(command, seconds) as lines:
+            for _ in chain(["as it is now"], lines):
+                if found := check():
+                    return found
         raise AssertionError(f"{check()} of {' '.join(what)} after {seconds} s")

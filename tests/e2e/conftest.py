@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import subprocess
 import tarfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import yaml
 
 from comfysim.checkpoint import Checkpoint
 from hack.demo.cluster import Cluster, current_cluster
+from tests.conftest import watching
 
 ROOT = Path(__file__).parents[2]
 SYSTEM = "comfyard-system"
@@ -161,11 +161,9 @@ class Studio:
         self._watch(lambda line: words in line, kind, name, f"-o=jsonpath={{{field}}}{{'\\n'}}")
 
     def _watch(self, enough: Callable[[str], bool], *what: str) -> str:
-        command = self.cluster.environment.kubectl_command("-n", self.namespace, "get", "--watch", *what)
-        with subprocess.Popen(["timeout", "180", *command], stdout=subprocess.PIPE, text=True) as watch:
-            assert watch.stdout is not None
-            found = next((line.strip() for line in watch.stdout if enough(line.strip())), None)
-            watch.terminate()
+        command = self.cluster.environment.kubectl_command("-n", self.namespace, "get", *what)
+        with watching(command, 180) as lines:
+            found = next((line.strip() for line in lines if enough(line.strip())), None)
         assert found is not None, f"{' '.join(what)} never came to that"
         return found
 
