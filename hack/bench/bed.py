@@ -2,18 +2,12 @@
 
 import asyncio
 import contextlib
-import os
 import signal
-import socket
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import yaml
 
 from comfyard.api.conditions import is_true
 from comfyard.api.model_bundle import ModelBundle
@@ -22,9 +16,9 @@ from comfyard.kube.kinds import HARDWARE_PROFILE, MODEL_BUNDLE, NAMESPACE, WORKF
 from hack.bench import quickstart
 from hack.bench.api import Api
 from hack.bench.audit import OPERATOR, AuditLog
-from hack.bench.measured import Cost, cost_of
 from hack.cluster import tools
 from hack.cluster.control_plane import ControlPlane
+from hack.cluster.operator_process import OperatorProcess, installed_rights
 from hack.cluster.process import run
 from hack.cluster.settings import Settings
 
@@ -32,11 +26,8 @@ ROOT = Path(__file__).parents[2]
 SYSTEM = "comfyard-system"
 BENCH = "bench"
 """The user agent of what creates jobs, and its ServiceAccount."""
-END_WITH_US = ("setpriv", "--pdeathsig=SIGKILL")
-"""Before a command: a benchmark that is killed leaves nothing behind."""
 
 _AUDITED = f"system:serviceaccount:{SYSTEM}:{OPERATOR}"
-_RIGHTS = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 _READY_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 
@@ -54,8 +45,7 @@ class Plane:
         crds = str(ROOT / "crds")
         self.kubectl("apply", "--server-side", "-f", crds)
         self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crds)
-        objects = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
-        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(o for o in objects if o and o["kind"] in _RIGHTS))
+        self.kubectl("apply", "-f", "-", stdin=installed_rights())
         self.kubectl("-n", SYSTEM, "create", "serviceaccount", BENCH)
         rights = ("--clusterrole=cluster-admin", f"--serviceaccount={SYSTEM}:{BENCH}")
         self.kubectl("create", "clusterrolebinding", BENCH, *rights)
@@ -63,60 +53,12 @@ class Plane:
 
     def kubeconfig(self, namespace: str, account: str) -> Path:
         """The identity of a program: a token of its ServiceAccount."""
-        config = yaml.safe_load(self.control_plane.kubeconfig.read_text())
         token = self.kubectl("-n", namespace, "create", "token", account, "--duration=6h").strip()
-        config["users"][0]["user"] = {"token": token}
-        path = self.folder / f"kubeconfig-{namespace}-{account}"
-        path.touch(mode=0o600)
-        path.write_text(yaml.safe_dump(config))
-        return path
+        return self.control_plane.kubeconfig_with(token, self.folder / f"kubeconfig-{namespace}-{account}")
 
     def kubectl(self, *args: str, stdin: str = "") -> str:
         """Run kubectl as administrator; returns what it printed. Raises ClusterError."""
         return run(self._kubectl, f"--kubeconfig={self.control_plane.kubeconfig}", *args, text_in=stdin)
-
-
-class Operator:
-    """`comfyard operator`, which may be killed and started again."""
-
-    def __init__(self, kubeconfig: Path, log: Path) -> None:
-        self._kubeconfig = kubeconfig
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        """Of the process that runs."""
-        if self._process is None or self._process.poll() is not None:
-            raise SystemExit(f"the operator has ended:\n{self._log.read_text()[-3000:]}")
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start it."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        env = {
-            **os.environ,
-            "KUBECONFIG": str(self._kubeconfig),
-            "COMFYARD_IMAGE": "comfyard:bench",
-            "COMFYARD_PROBE_PORT": str(port),
-            "COMFYARD_POD_NAME": "comfyard-0",  # as after a restart of the container: it takes its own Lease at once
-        }
-        with self._log.open("ab") as log:
-            command = [*END_WITH_US, sys.executable, "-m", "comfyard", "operator"]
-            self._process = subprocess.Popen(command, env=env, stderr=log)
-
-    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """End it and wait until it is gone."""
-        if self._process:
-            self._process.send_signal(how)
-            self._process.wait(timeout=30)
-            self._process = None
-
-    def cost(self) -> Cost:
-        """What it has cost since it was started."""
-        return cost_of(self.pid)
 
 
 class Studio:
@@ -174,7 +116,7 @@ class Bed:
     plane: Plane
     api: Api
     kubeconfig: Path
-    operator: Operator
+    operator: OperatorProcess
     studio: Studio
     audit: AuditLog
 
@@ -188,7 +130,7 @@ async def bed(**pool: int) -> AsyncIterator[Bed]:
     ):
         plane = Plane(control_plane, Path(folder))
         kubeconfig = plane.install()
-        operator = Operator(plane.kubeconfig(SYSTEM, OPERATOR), Path(folder) / "operator.log")
+        operator = OperatorProcess(plane.kubeconfig(SYSTEM, OPERATOR), Path(folder) / "operator.log")
         operator.start()
         try:
             async with Api(kubeconfig, BENCH) as api:
@@ -196,4 +138,4 @@ async def bed(**pool: int) -> AsyncIterator[Bed]:
                 await studio.prepare()
                 yield Bed(plane, api, kubeconfig, operator, studio, AuditLog(control_plane.audit_log))
         finally:
-            operator.stop()
+            operator.stop(signal.SIGKILL)

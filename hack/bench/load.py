@@ -1,15 +1,18 @@
 """Many jobs in the cluster: what each costs the operator as they become more, and what its restart costs."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from hack.bench import traffic
 from hack.bench.audit import OPERATOR, tally
-from hack.bench.bed import Bed, Operator, bed
+from hack.bench.bed import Bed, bed
+from hack.bench.measured import cost_of
 from hack.bench.player import BenchError, Player, playing
 from hack.bench.replay import SERVERS
+from hack.cluster.operator_process import OperatorProcess
 from hack.cluster.process import say
 
 DEPTHS = (1000, 3000, 10000, 30000)
@@ -40,16 +43,16 @@ async def growth(depths: Sequence[int] = DEPTHS) -> dict[str, Any]:
         for depth in depths:
             names = [f"job-{index}" for index in range(total, depth)]
             total = depth
-            before = here.operator.cost()
+            before = cost_of(here.operator.pid)
             await traffic.create_jobs(here, names)
             await settled(here.operator)
-            filled = here.operator.cost()
+            filled = cost_of(here.operator.pid)
             done = len(player.times["gone"])
             began = time.monotonic()
             player.allow(_RUN_THROUGH)
             await player.until(lambda: len(player.times["gone"]) >= done + _RUN_THROUGH, _PATIENCE_SECONDS)  # noqa: B023
             seconds = time.monotonic() - began
-            after = here.operator.cost()
+            after = cost_of(here.operator.pid)
             waiting, running = (filled.cpu - before.cpu) / len(names), (after.cpu - filled.cpu) / _RUN_THROUGH
             curve.append(
                 {
@@ -65,13 +68,13 @@ async def growth(depths: Sequence[int] = DEPTHS) -> dict[str, Any]:
         return {"curve": curve, "growth": round(curve[-1]["cpu_ms_per_job"] / curve[0]["cpu_ms_per_job"], 2)}
 
 
-async def settled(operator: Operator) -> float:
+async def settled(operator: OperatorProcess) -> float:
     """Wait until the operator has nothing urgent to do; returns when that began, in seconds since 1970."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    began, before = time.time(), operator.cost().cpu
+    began, before = time.time(), cost_of(operator.pid).cpu
     while time.monotonic() < deadline:
         await asyncio.sleep(_LOOK_SECONDS)
-        cpu = operator.cost().cpu
+        cpu = cost_of(operator.pid).cpu
         if cpu - before > _QUIET * _LOOK_SECONDS:
             began = time.time()
         elif time.time() - began > _QUIET_SECONDS:
@@ -90,12 +93,12 @@ async def restart(jobs: int = RESTART_JOBS) -> dict[str, Any]:
         await player.until(lambda: len(player.times["assigned"]) == RESTART_RUNNING, _PATIENCE_SECONDS)
         await settled(here.operator)
         told_before = len(player.times["assigned"])
-        here.operator.stop()
+        here.operator.stop(signal.SIGKILL)
         here.audit.skip()
         began = time.time()
         here.operator.start()
         quiet = await settled(here.operator)
-        rss = here.operator.cost()
+        rss = cost_of(here.operator.pid)
         requests = [request for request in here.audit.read() if request.program == OPERATOR]
         assigned = await _next_assignment(player)
         await _run_on(here, player)

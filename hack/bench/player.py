@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from hack.bench.bed import END_WITH_US
+from hack.cluster.process import END_WITH_US
 
 
 class BenchError(Exception):

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -17,9 +16,10 @@ from comfyard.controller.resources.access import AGENT
 from comfyard.kube.kinds import Obj, name_of
 from comfysim.checkpoint import write_checkpoint
 from hack.bench import quickstart
-from hack.bench.bed import END_WITH_US, Plane
+from hack.bench.bed import Plane
 from hack.bench.kubelet import Ready
 from hack.bench.player import BenchError
+from hack.cluster.process import END_WITH_US, free_port
 
 _MODEL_BYTES = 64 * 1024
 _START_SECONDS = 120.0
@@ -149,11 +149,3 @@ async def _answers(url: str) -> None:
                         return
             await asyncio.sleep(_LOOK_SECONDS)
     raise BenchError(f"{url} is not well after {_START_SECONDS:.0f} s")
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 import urllib.error
 import urllib.request
@@ -16,7 +15,7 @@ import yaml
 
 from hack.cluster import binaries
 from hack.cluster.certificates import Authority
-from hack.cluster.process import Component, Process, start, wait_until
+from hack.cluster.process import END_WITH_US, Component, Process, free_port, start, wait_until
 from hack.cluster.settings import CLUSTER_DOMAIN, SERVICE_CIDR, ClusterError, Layout, Settings, write_if_changed
 
 
@@ -126,6 +125,18 @@ class ControlPlane:
         """The path of an administrator's kubeconfig."""
         return self._layout.kubeconfig
 
+    def kubeconfig_with(self, token: str, path: Path) -> Path:
+        """Write a kubeconfig for whoever has a token, such as a ServiceAccount.
+
+        Returns:
+            The path that was given.
+        """
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": token}
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(config))
+        return path
+
     @property
     def audit_log(self) -> Path:
         """The path of the audit log: every request that writes, one JSON object a line."""
@@ -153,7 +164,7 @@ class ControlPlane:
         kube = binaries.build(binaries.KUBE, Settings.from_environment().cache)
         self._layout = Layout(Path(tempfile.mkdtemp(prefix="comfyard-api-")))
         self._layout.create()
-        port = _free_port()
+        port = free_port()
         self.server = f"https://127.0.0.1:{port}"
         authority = Authority.create(self._layout.pki)
         authority.issue("kube-apiserver", "kube-apiserver", addresses=["IP:127.0.0.1", "DNS:localhost"])
@@ -165,7 +176,7 @@ class ControlPlane:
             kube_apiserver(kube, self._layout, "127.0.0.1", port, alone, audited=self._audited),
         ]
         for component in components:
-            self._processes.append(start(component, prefix=("setpriv", "--pdeathsig=SIGKILL")))
+            self._processes.append(start(component, prefix=END_WITH_US))
         ready = wait_until(lambda: self._ended() or is_ready(authority, self.server), 60, every=0.05)
         if not ready or self._ended():
             tails = "\n".join(f"{component.name}:\n{component.tail()}" for component in components)
@@ -195,10 +206,3 @@ class ControlPlane:
 
 def _etcd_socket(layout: Layout) -> Path:
     return layout.run / "etcd.sock"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -13,12 +14,23 @@ from pathlib import Path
 
 from hack.cluster.settings import ClusterError
 
+END_WITH_US = ("setpriv", "--pdeathsig=SIGKILL")
+"""Before a command: it ends with the thread that has started it, so that a run that is killed leaves nothing behind."""
+
 _STARTED = 19  # the field of /proc/<pid>/stat, counted after the name, which may contain anything
 
 
 def say(text: str) -> None:
     """Tell the person what is going on, at once."""
     print(text, flush=True)
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, *, every: float = 0.1) -> bool:

@@ -1,11 +1,6 @@
 """The operator as a process against a real API server; the tests play kubelet, store sync and agent by status alone."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -17,8 +12,9 @@ import yaml
 
 from comfyard.api.conditions import timestamp
 from hack.cluster.control_plane import ControlPlane
+from hack.cluster.operator_process import OperatorProcess, installed_rights
 from tests.builders import SHA, template_spec
-from tests.conftest import ROOT, Kubectl, T, started
+from tests.conftest import Kubectl, T, started
 from tests.unit.agent.harness import kubeconfig_for
 
 SECONDS = 60
@@ -32,52 +28,10 @@ def control_plane() -> Iterator[ControlPlane]:
         yield plane
 
 
-class OperatorProcess:
-    """`comfyard operator`, which may be killed and started again."""
-
-    def __init__(self, kubeconfig: Path, log: Path, name: str = "comfyard-0") -> None:
-        self.name = name
-        self.port = 0
-        self._kubeconfig = kubeconfig
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        env = {
-            **os.environ,
-            "KUBECONFIG": str(self._kubeconfig),
-            "COMFYARD_IMAGE": "comfyard:test",
-            "COMFYARD_POD_NAME": self.name,  # as after a restart of the container: it takes its own Lease at once
-            "COMFYARD_PROBE_PORT": str(self.port),
-        }
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen([sys.executable, "-m", "comfyard", "operator"], env=env, stderr=log)
-
-    def send(self, number: signal.Signals) -> None:
-        assert self._process
-        self._process.send_signal(number)
-
-    def wait(self, seconds: float = 20) -> int:
-        """Wait for its end; returns the exit status."""
-        assert self._process
-        status, self._process = self._process.wait(timeout=seconds), None
-        return status
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        if self._process:
-            self.send(how)
-            self.wait()
-
-
 def as_installed(control_plane: ControlPlane, folder: Path) -> Path:
     """A kubeconfig with the rights of the installed operator, and no more."""
     admin = Kubectl(control_plane.kubeconfig)
-    objects = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
-    kinds = {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
-    admin("apply", "-f", "-", stdin=yaml.safe_dump_all(obj for obj in objects if obj and obj["kind"] in kinds))
+    admin("apply", "-f", "-", stdin=installed_rights())
     return kubeconfig_for(control_plane, admin, "comfyard-system", folder, "comfyard")
 
 

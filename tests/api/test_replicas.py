@@ -15,7 +15,8 @@ import yaml
 
 from comfyard.kube.lease import TERMS
 from hack.cluster.control_plane import ControlPlane
-from tests.api.conftest import OperatorProcess, Studio, as_installed
+from hack.cluster.operator_process import OperatorProcess
+from tests.api.conftest import Studio, as_installed
 from tests.conftest import Kubectl
 
 pytestmark = pytest.mark.api

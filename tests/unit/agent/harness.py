@@ -5,7 +5,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import uuid
@@ -16,7 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 import httpx2
-import yaml
 
 from comfyard.api.conditions import timestamp
 from comfyard.api.generation_job import GenerationJob
@@ -27,6 +25,7 @@ from comfyard.kube.kinds import CONTROLLER_REVISION, GENERATION_JOB
 from comfyard.runtime.context import now
 from comfyard.workflow.prompts import prompt_id
 from hack.cluster.control_plane import ControlPlane
+from hack.cluster.process import free_port
 from tests.conftest import Kubectl
 from tests.unit.comfysim.harness import Sim, node, popen, sd15
 
@@ -34,12 +33,6 @@ SECONDS = 40.0
 SERVER = "l4-pool-7xk2p"
 CLAIM = "results"
 IMAGE = "ghcr.io/example/comfyui:0.3.64"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
@@ -431,9 +424,5 @@ async def give_access(kube: LightkubeClient, namespace: str) -> None:
 
 def kubeconfig_for(plane: ControlPlane, kubectl: Kubectl, namespace: str, folder: Path, account: str = AGENT) -> Path:
     """A program's own identity: a token of its ServiceAccount."""
-    config = yaml.safe_load(plane.kubeconfig.read_text())
     token = kubectl("create", "token", account, f"--namespace={namespace}").strip()
-    config["users"][0]["user"] = {"token": token}
-    path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path
+    return plane.kubeconfig_with(token, folder / "kubeconfig")

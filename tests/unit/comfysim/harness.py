@@ -8,7 +8,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 from comfysim.checkpoint import write_checkpoint
+from hack.cluster.process import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,12 +58,6 @@ class Sim:
     def end(self, number: int = signal.SIGKILL) -> int:
         self.process.send_signal(number)
         return self.process.wait(BOUND)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_base(base: Path) -> Path:

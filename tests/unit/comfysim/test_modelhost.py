@@ -14,7 +14,8 @@ import pytest
 from comfysim.checkpoint import SMALLEST, Checkpoint, parse_size, write_checkpoint
 from comfysim.modelhost import parse_range
 from comfysim.safetensors import read_header
-from tests.unit.comfysim.harness import BOUND, free_port
+from hack.cluster.process import free_port
+from tests.unit.comfysim.harness import BOUND
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

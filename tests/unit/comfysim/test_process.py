@@ -11,7 +11,8 @@ import pytest
 from comfysim.__main__ import make_folders
 from comfysim.cli_args import parse_args
 from comfysim.settings import from_environ
-from tests.unit.comfysim.harness import BOUND, READY, Client, free_port, make_base, popen, running, sd15
+from hack.cluster.process import free_port
+from tests.unit.comfysim.harness import BOUND, READY, Client, make_base, popen, running, sd15
 
 if TYPE_CHECKING:
     from pathlib import Path
